@@ -1,0 +1,71 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PROTOS := $(wildcard protos/lictor/v1/*.proto)
+PB     := lib/lictor/pb
+SEEDS  ?= 1-2000
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(PB)/.generated: $(PROTOS) tools/gen_proto.py $(STAMP)
+	$(BIN)/python tools/gen_proto.py
+	touch $@
+
+.PHONY: proto
+proto: $(PB)/.generated ## generate the protobuf code
+
+.PHONY: build
+build: $(STAMP) $(PB)/.generated ## virtual environment, generated code; leaves .venv/bin/consul
+
+.PHONY: run
+run: build ## build, then one server agent with HTTP, DNS and the web page
+	$(BIN)/python tools/run_agent.py
+
+.PHONY: lab
+lab: build ## the walk-through's cluster (3 servers in BJ, 1 in SH) on test hosts of its own
+	$(BIN)/python tools/lab.py
+
+.PHONY: test
+test: build ## build and all tests
+	$(BIN)/python -m pytest tests
+
+.PHONY: lint
+lint: build ## ruff, strict types, import rules, protobuf lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy lib services sim tools bench
+	$(BIN)/lint-imports
+	$(BIN)/python tools/lint_proto.py
+
+.PHONY: sim
+sim: build ## long simulation: make sim SEEDS=1-10000
+	$(BIN)/python -m sim.raft --seeds $(SEEDS)
+	$(BIN)/python -m sim.gossip --seeds $(SEEDS)
+
+.PHONY: crash
+crash: build ## kill -9 of a whole cluster under load, 50 rounds
+	LICTOR_CRASH_ROUNDS=50 $(BIN)/python -m pytest tests/faults -k kill_everything
+
+.PHONY: bench
+bench: build ## measure beside etcd and bind9, as ratios
+	$(BIN)/python -m bench
+
+.PHONY: conformance
+conformance: build ## replay the recorded exchanges with a real Consul
+	$(BIN)/python tools/conformance.py
+
+.PHONY: clean
+clean: ## remove what build made
+	rm -rf $(VENV) $(PB)/lictor $(PB)/.generated
