@@ -1,10 +1,10 @@
 """The resolved configuration of one agent: what every daemon is started with.
 
 `lictor.config.load` makes a `RuntimeConfig` from flags and files; the supervisor saves it as
-`<data_dir>/run/config.json` and hands it to the daemons. Everything in it is final: addresses are literal IPs (or
-`unix:///path`), durations are integer nanoseconds (`*_ns`), defaults are Consul 1.7's, derived values are filled in.
-Values are frozen; a reload makes a new object. `RuntimeConfig()` alone is a valid client agent on loopback, which
-tests start from.
+`<data_dir>/run/config.json` and hands it to the daemons. Everything in it is final: addresses are literal IPs
+(or `unix:///path`), durations are integer nanoseconds (`*_ns`), defaults are Consul 1.7's, derived values are
+filled in. Values are frozen; a reload makes a new object. `RuntimeConfig()` alone is a valid client agent on
+loopback, which tests start from.
 """
 
 from __future__ import annotations
