@@ -61,7 +61,7 @@ def _refusing(handler: "Handler") -> "Handler":
         kind = "stream_stream" if handler.request_streaming else "unary_stream"
     else:
         kind = "stream_unary" if handler.request_streaming else "unary_unary"
-    make: Callable[..., "Handler"] = getattr(grpc, f"{kind}_rpc_method_handler")
+    make: Callable[..., Handler] = getattr(grpc, f"{kind}_rpc_method_handler")
     return make(
         refuse,
         request_deserializer=handler.request_deserializer,
