@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from tools.testhosts import NamespaceNetwork, NamespacesNotAllowed
 
 ADDRESSES = tuple(f"192.168.99.{last}" for last in range(128, 133))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+
 from tools.testhosts import Host, NamespaceNetwork
 
 AGENT = (
@@ -54,9 +55,9 @@ def test_agents_start_and_say_that_there_is_no_leader_until_joined(hosts: list[H
     for host in hosts[:3]:
         eventually(
             "the agent answers",
-            lambda host=host: host.run("consul", "members").returncode == 0,  # type: ignore[misc]
+            lambda host=host: host.run("consul", "members").returncode == 0,
         )
-        eventually("it misses a leader", lambda host=host: "No cluster leader" in host.log())  # type: ignore[misc]
+        eventually("it misses a leader", lambda host=host: "No cluster leader" in host.log())
         assert "==> Consul agent running!" in host.log()
     done = hosts[0].run("consul", "kv", "get", "x", timeout_s=20)
     assert done.returncode == 1
@@ -77,7 +78,7 @@ def test_members_shows_three_alive_servers(hosts: list[Host]) -> None:
     for host in hosts[:3]:
         eventually(
             "all members",
-            lambda host=host: words(host.run("consul", "members").stdout) == expected,  # type: ignore[misc]
+            lambda host=host: words(host.run("consul", "members").stdout) == expected,
         )
 
 
@@ -148,9 +149,9 @@ def test_a_client_agent_joins_and_serves_the_same_answers(hosts: list[Host]) -> 
 def test_stopping_a_service_takes_it_out_of_discovery_on_every_node(hosts: list[Host]) -> None:
     done = hosts[0].run("curl", "-sf", "-X", "PUT", "http://127.0.0.1:8500/v1/agent/service/deregister/web")
     assert done.returncode == 0
+    question = ("dig", "+short", "@127.0.0.1", "-p", "8600", "web.service.consul")
     for host in (hosts[1], hosts[4]):
-        question = ("dig", "+short", "@127.0.0.1", "-p", "8600", "web.service.consul")
-        eventually("it is gone", lambda host=host: host.run(*question).stdout == "", 10)  # type: ignore[misc]
+        eventually("it is gone", lambda host=host: host.run(*question).stdout == "", 10)
 
 
 def test_a_host_that_is_cut_off_and_healed_catches_up_and_the_leader_stays(
