@@ -1,0 +1,1 @@
+"""Discovery chains: what a service name leads to under the configuration entries."""

@@ -1,0 +1,1 @@
+"""How each command changes the state: one file per kind of record."""
