@@ -1,0 +1,1 @@
+"""gossipd: LAN and WAN membership, failure detection, user events, keyring and network coordinates."""
