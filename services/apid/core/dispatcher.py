@@ -1,0 +1,174 @@
+"""From a request to its answer: what Consul's HTTP server does around every endpoint (Consul 1.7: http.go, wrap).
+
+An answer comes at once where the handler needs to wait for nobody, and as an awaitable otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Iterable, Mapping
+
+from apid.core.encoding import accepts_gzip, gzip, indent
+from apid.core.errors import HttpError, MethodNotAllowed, PrefixedBadRequest
+from apid.core.message import HTML, JSON, Answer, HeaderList, Request, Response, text_response
+from apid.core.parameters import parse_query
+from apid.core.policy import BlockedPaths, WriteSources
+from apid.core.routes import Redirect, Route, RouteTable
+
+log = logging.getLogger("agent.http")
+
+READING_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+VARY = (b"Vary", b"Accept-Encoding")
+
+
+class Dispatcher:
+    """Answers requests from a table of routes."""
+
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        response_headers: Mapping[str, str] | None = None,
+        block_endpoints: Iterable[str] = (),
+        allow_write_from: Iterable[str] = (),
+        pretty: bool = False,
+        filter_unprintable: bool = True,
+        translate_addresses: bool = False,
+    ) -> None:
+        self.table = RouteTable(routes)
+        self._configured: HeaderList = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in (response_headers or {}).items()
+        ]
+        if translate_addresses:
+            self._configured.append((b"X-Consul-Translate-Addresses", b"true"))
+        self._blocked = BlockedPaths(block_endpoints)
+        self._write_sources = WriteSources(allow_write_from)
+        self._pretty = pretty
+        self._filter_unprintable = filter_unprintable
+
+    def find(self, path: str) -> Route | None:
+        """The route of a path, for limits that apply before the body is read."""
+        found = self.table.find(path)
+        return found if isinstance(found, Route) else None
+
+    def dispatch(self, request: Request) -> Answer:
+        """The answer to a request; never raises for anything the request may hold."""
+        path = request.path
+        if self._filter_unprintable and not path.isprintable() and not _shown(path).isprintable():
+            return Response(400, plain=True)
+        found = self.table.find(path)
+        if found is None:
+            return Response(404, plain=True)
+        if isinstance(found, Redirect):
+            return _redirect(request, found.path)
+        try:
+            answer = self._route(request, found)
+        except Exception as error:
+            return self._finish(request, self.refusal(request, error))
+        if isinstance(answer, Response):
+            return self._finish(request, answer)
+        return self._later(request, answer)
+
+    async def _later(self, request: Request, answer: Awaitable[Response]) -> Response:
+        try:
+            response = await answer
+        except Exception as error:
+            response = self.refusal(request, error)
+        return self._finish(request, response)
+
+    def _route(self, request: Request, route: Route) -> Answer:
+        if self._blocked and self._blocked.blocks(request.path) and not request.internal:
+            raise HttpError("Endpoint is blocked by agent configuration", 403)
+        method = request.method
+        operation = route.operations.get(method)
+        if operation is None:
+            if method == "OPTIONS" and route.options:
+                return Response(200, headers=[(b"Allow", ",".join(route.allowed).encode())])
+            raise MethodNotAllowed(method, route.allowed)
+        if self._write_sources and method not in READING_METHODS and not request.internal:
+            self._check_source(request)
+        if operation.namespaced:
+            _refuse_namespace(request)
+        request.tail = request.path[len(route.pattern) :]
+        return operation.handler(request)
+
+    def _check_source(self, request: Request) -> None:
+        if not self._write_sources.allow(request.remote_address):
+            raise HttpError("Access is restricted", 403)
+
+    def refusal(self, request: Request, error: Exception) -> Response:
+        """What an endpoint's exception answers: the one place where errors become statuses."""
+        if isinstance(error, MethodNotAllowed):
+            return text_response(405, str(error), [(b"Allow", ",".join(error.allowed).encode())])
+        if isinstance(error, HttpError):
+            if error.status >= 500:
+                log.error("Request error: method=%s url=%s from=%s error=%s", *_described(request), error)
+            return text_response(error.status, str(error))
+        log.error("Request failed: method=%s url=%s from=%s", *_described(request), exc_info=error)
+        return text_response(500, f"{type(error).__name__}: {error}")
+
+    def _finish(self, request: Request, response: Response) -> Response:
+        """The headers that every answer of the API carries; indentation and compression where asked for."""
+        if response.plain:
+            return response
+        body = response.body
+        if (self._pretty or (request.query and request.has("pretty"))) and body and _is_json(response):
+            body = response.body = indent(body)
+        headers = response.headers
+        headers.append(VARY)
+        if body and (encoding := request.header(b"accept-encoding")) and accepts_gzip(encoding):
+            response.body = gzip(body)
+            headers.append((b"Content-Encoding", b"gzip"))
+        if self._configured:
+            given = {name.lower() for name, _ in headers}
+            headers.extend(pair for pair in self._configured if pair[0].lower() not in given)
+        return response
+
+
+def _is_json(response: Response) -> bool:
+    return (b"Content-Type", JSON) in response.headers
+
+
+def _shown(path: str) -> str:
+    """The path with bytes that are not UTF-8 as replacement characters, which count as printable."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _refuse_namespace(request: Request) -> None:
+    for name, value in request.headers:
+        if name == b"x-consul-namespace" and value:
+            raise PrefixedBadRequest(
+                'Invalid header: "X-Consul-Namespace" - Namespaces is a Consul Enterprise feature'
+            )
+    if b"ns=" in request.query and request.get("ns"):
+        raise PrefixedBadRequest('Invalid query parameter: "ns" - Namespaces is a Consul Enterprise feature')
+
+
+def _redirect(request: Request, path: str) -> Response:
+    """A permanent redirect as Go's ServeMux answers it."""
+    location = quote_path(path)
+    if request.query:
+        location += "?" + request.query.decode("latin-1")
+    headers: HeaderList = [(b"Location", location.encode("latin-1"))]
+    if request.method not in ("GET", "HEAD"):
+        return Response(301, headers=headers, plain=True)
+    headers.insert(0, (b"Content-Type", HTML))
+    escaped = location.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&#34;")
+    body = f'<a href="{escaped}">Moved Permanently</a>.\n\n' if request.method == "GET" else ""
+    return Response(301, body.encode(), headers=headers, plain=True)
+
+
+def quote_path(path: str) -> str:
+    """A decoded path with everything escaped that may not stand in a URL."""
+    from urllib.parse import quote
+
+    return quote(path.encode("utf-8", "surrogateescape"), safe="/$&+,:;=@!'()*~")
+
+
+def _described(request: Request) -> tuple[str, str, str]:
+    """Method, URL without its token, and origin, for a log line."""
+    url = request.target.decode("latin-1")
+    if "token=" in url and parse_query(request.query).get("token"):
+        head, _, query = url.partition("?")
+        shown = "&".join("token=<hidden>" if pair.startswith("token=") else pair for pair in query.split("&"))
+        url = f"{head}?{shown}"
+    return request.method, url, request.remote_address

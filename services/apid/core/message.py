@@ -1,0 +1,148 @@
+"""One HTTP request and its answer, apart from any server or framework."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias
+
+from apid.core.parameters import parse_query
+
+HeaderList: TypeAlias = list[tuple[bytes, bytes]]
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
+OCTETS = b"application/octet-stream"
+
+
+class Request:
+    """What was asked.
+
+    `path` is percent-decoded once (bytes that are not UTF-8 as surrogate escapes), `target` the path and query as
+    sent, `tail` what follows the route's pattern. Header names are lower case. `remote_address` is the client's IP,
+    empty on a Unix socket.
+    """
+
+    __slots__ = (
+        "_params",
+        "body",
+        "body_bytes",
+        "headers",
+        "hops",
+        "internal",
+        "method",
+        "path",
+        "query",
+        "remote_address",
+        "tail",
+        "target",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: bytes,
+        headers: HeaderList,
+        body: bytes = b"",
+        remote_address: str = "",
+        target: bytes = b"",
+        hops: int = 0,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.body_bytes = len(body)
+        self.remote_address = remote_address
+        self.target = target
+        self.hops = hops
+        self.tail = ""
+        self.internal = False
+        self._params: dict[str, list[str]] | None = None
+
+    @property
+    def params(self) -> dict[str, list[str]]:
+        """Query parameters, decoded, in the order given."""
+        if self._params is None:
+            self._params = parse_query(self.query) if self.query else {}
+        return self._params
+
+    def has(self, name: str) -> bool:
+        """Whether the parameter is there, with whatever value."""
+        return bool(self.query) and name in self.params
+
+    def get(self, name: str) -> str:
+        """The parameter's first value, empty when it is absent."""
+        if not self.query:
+            return ""
+        values = self.params.get(name)
+        return values[0] if values else ""
+
+    def header(self, name: bytes) -> str:
+        """The first header of this (lower case) name, empty when it is absent."""
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("latin-1")
+        return ""
+
+    def token(self) -> str:
+        """The ACL token: `?token=`, then X-Consul-Token, then a bearer token."""
+        if self.query and (token := self.get("token")):
+            return token
+        bearer = ""
+        for key, value in self.headers:
+            if key == b"x-consul-token":
+                return value.decode("latin-1").strip()
+            if key == b"authorization":
+                scheme, _, rest = value.decode("latin-1").partition(" ")
+                if scheme.lower() == "bearer":
+                    bearer = rest.strip()
+        return bearer
+
+
+class Response:
+    """The answer. `headers` hold neither Content-Length nor Date: the front end adds both.
+
+    With `stream` the body is what the iterator gives, sent in chunks; `body` is then ignored. `plain` marks answers
+    outside the API proper (unknown paths, redirects), which carry none of its common headers. `fresh` tells whether
+    the same request would still get this very answer: only answers that have it are kept for the next one.
+    """
+
+    __slots__ = ("body", "fresh", "headers", "plain", "status", "stream")
+
+    def __init__(
+        self,
+        status: int = 200,
+        body: bytes = b"",
+        content_type: bytes = b"",
+        headers: HeaderList | None = None,
+        stream: AsyncIterator[bytes] | None = None,
+        plain: bool = False,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers if headers is not None else []
+        if content_type:
+            self.headers.append((b"Content-Type", content_type))
+        self.stream = stream
+        self.plain = plain
+        self.fresh: Callable[[], bool] | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of this name in any case."""
+        wanted = name.lower()
+        for key, value in self.headers:
+            if key.lower() == wanted:
+                return value
+        return None
+
+
+Answer: TypeAlias = Response | Awaitable[Response]
+Handler: TypeAlias = Callable[[Request], Answer]
+
+
+def text_response(status: int, text: str, headers: HeaderList | None = None) -> Response:
+    """A plain text answer; empty text carries no Content-Type."""
+    return Response(status, text.encode("utf-8", "surrogateescape"), TEXT if text else b"", headers)

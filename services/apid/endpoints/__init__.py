@@ -1,0 +1,1 @@
+"""The endpoints, one file per area; `table.py` gathers their routes."""

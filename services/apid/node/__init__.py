@@ -1,0 +1,1 @@
+"""What apid asks the rest of its node and cluster: state, proposals, members, other servers."""

@@ -1,0 +1,208 @@
+"""What apid asks of consensus through its local raftd: proposals, read barriers, leader duties."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any, NamedTuple
+
+import grpc
+import msgspec
+
+from apid.core.errors import BadRequest, Forbidden, HttpError, NoLeader, NotFound
+from apid.node.batching import Batcher, StreamDown
+from lictor.pb.lictor.v1 import raft_pb2, raft_pb2_grpc
+from lictor.rpc import DaemonChannel, DaemonNotRunning
+from lictor.state.commands import AnyResult, Command, Failed, decode_result, encode_command
+
+# A refused request is tried again after up to this part of the hold timeout (Consul 1.7: rpc.go, jitterFraction).
+JITTER_FRACTION = 16
+CALL_TIMEOUT_S = 30.0
+# Raft answers a write when a quorum has it; beyond this nobody waits any more.
+PROPOSE_TIMEOUT_S = 60.0
+
+
+class Applied(NamedTuple):
+    """A command that was applied at `index`, and its result."""
+
+    index: int
+    result: AnyResult
+
+
+class _Outcome(NamedTuple):
+    index: int
+    result: bytes
+    error: str
+    uncertain: bool
+
+
+_FAILURES: dict[str, type[HttpError]] = {"bad-request": BadRequest, "denied": Forbidden, "not-found": NotFound}
+
+
+def refusal(failed: Failed) -> HttpError:
+    """A refused command as the error its endpoint answers."""
+    return _FAILURES.get(failed.kind, HttpError)(failed.text)
+
+
+class Consensus:
+    """The node's raftd as the endpoints see it."""
+
+    def __init__(self, data_dir: str, hold_timeout_ns: int) -> None:
+        self._daemon = DaemonChannel(data_dir, "raftd")
+        self._hold_timeout_s = hold_timeout_ns / 1e9
+        self._random = random.Random()
+        metadata = self._daemon.metadata
+        self._proposals: Batcher[bytes, _Outcome] = Batcher(
+            self._daemon,
+            lambda channel: raft_pb2_grpc.ConsensusStub(channel).Propose(metadata=metadata),
+            _encode_proposals,
+            _decode_outcomes,
+            len,
+        )
+        self._barriers: Batcher[None, tuple[int, str]] = Batcher(
+            self._daemon,
+            lambda channel: raft_pb2_grpc.ConsensusStub(channel).ReadIndex(metadata=metadata),
+            lambda batch: raft_pb2.ReadIndexRequest(ids=[number for number, _ in batch]),
+            lambda message: [(item.id, (item.index, item.error)) for item in message.items],
+            lambda _: 8,
+        )
+        self._shared_barrier: asyncio.Future[int] | None = None
+        self._next_barrier: asyncio.Future[int] | None = None
+
+    @property
+    def hold_timeout_s(self) -> float:
+        return self._hold_timeout_s
+
+    @property
+    def daemon(self) -> DaemonChannel:
+        return self._daemon
+
+    def stub(self) -> raft_pb2_grpc.ConsensusAsyncStub:
+        """For the rarer calls. Raises DaemonNotRunning."""
+        return raft_pb2_grpc.ConsensusStub(self._daemon.channel())  # type: ignore[return-value]
+
+    def start(self) -> None:
+        self._proposals.start()
+        self._barriers.start()
+
+    async def stop(self) -> None:
+        await self._proposals.stop()
+        await self._barriers.stop()
+        await self._daemon.close()
+
+    async def propose(self, command: Command) -> Applied:
+        """Replicates a command and waits until it is applied.
+
+        A command that surely was not taken (no leader) is tried again until the hold timeout. Errors: NoLeader; the
+        refusal of a `Failed` result; HttpError when it is not known whether the command took effect.
+        """
+        raw = encode_command(command)
+        deadline_s = asyncio.get_running_loop().time() + self._hold_timeout_s
+        while True:
+            try:
+                async with asyncio.timeout(PROPOSE_TIMEOUT_S):
+                    outcome = await self._proposals.submit(raw)
+            except StreamDown as down:
+                if down.sent:
+                    raise HttpError("leadership lost while committing log") from None
+                outcome = _Outcome(0, b"", "No cluster leader", False)
+            except TimeoutError:
+                raise HttpError("timed out enqueuing operation") from None
+            if not outcome.error:
+                applied = Applied(outcome.index, decode_result(outcome.result))
+                if isinstance(applied.result, Failed):
+                    raise refusal(applied.result)
+                return applied
+            if outcome.uncertain or outcome.error != "No cluster leader":
+                raise HttpError(outcome.error)
+            await self.pause_before_retry(deadline_s)
+
+    async def pause_before_retry(self, deadline_s: float) -> None:
+        """Waits a random moment; raises NoLeader when the hold timeout is over."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= deadline_s:
+            raise NoLeader()
+        await asyncio.sleep(self._random.uniform(0, self._hold_timeout_s / JITTER_FRACTION))
+
+    async def barrier(self) -> int:
+        """An index: a read from a local state that has applied it is linearizable.
+
+        Everybody who asks while a round is on its way shares the next one. Errors: NoLeader after the hold timeout.
+        """
+        if self._shared_barrier is None:
+            return await self._lead_barrier()
+        if self._next_barrier is None:
+            self._next_barrier = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._next_barrier)
+
+    async def _lead_barrier(self) -> int:
+        loop = asyncio.get_running_loop()
+        self._shared_barrier = loop.create_future()
+        task = loop.create_task(self._rounds())
+        task.add_done_callback(_consume)
+        return await asyncio.shield(self._shared_barrier)
+
+    async def _rounds(self) -> None:
+        """Runs barrier rounds as long as somebody waits for another."""
+        while self._shared_barrier is not None:
+            shared = self._shared_barrier
+            try:
+                shared.set_result(await self._round())
+            except HttpError as error:
+                shared.set_exception(error)
+                shared.exception()
+            self._shared_barrier, self._next_barrier = self._next_barrier, None
+
+    async def _round(self) -> int:
+        deadline_s = asyncio.get_running_loop().time() + self._hold_timeout_s
+        while True:
+            try:
+                async with asyncio.timeout(self._hold_timeout_s):
+                    index, error = await self._barriers.submit(None)
+            except (StreamDown, TimeoutError):
+                index, error = 0, "No cluster leader"
+            if not error:
+                return index
+            if error != "No cluster leader":
+                raise HttpError(error)
+            await self.pause_before_retry(deadline_s)
+
+    async def call(self, name: str, body: Any = None, local: bool = False, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+        """A named leader duty (protos: CallRequest). Errors: NoLeader, HttpError with the duty's text."""
+        raw = msgspec.msgpack.encode(body)
+        request = raft_pb2.CallRequest(name=name, body=raw, local=local)
+        deadline_s = asyncio.get_running_loop().time() + self._hold_timeout_s
+        while True:
+            try:
+                answer = await self.stub().Call(request, metadata=self._daemon.metadata, timeout=timeout_s)
+                error = answer.error
+            except DaemonNotRunning:
+                error = "No cluster leader"
+            except grpc.aio.AioRpcError as failed:
+                if failed.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise HttpError(f"rpc error: {failed.details()}") from None
+                error = "No cluster leader"
+            if not error:
+                return msgspec.msgpack.decode(answer.body) if answer.body else None
+            if error != "No cluster leader":
+                raise HttpError(error)
+            await self.pause_before_retry(deadline_s)
+
+    async def status(self) -> raft_pb2.StatusResponse:
+        """The local server's own view. Errors: DaemonNotRunning, grpc.aio.AioRpcError."""
+        return await self.stub().Status(
+            raft_pb2.StatusRequest(), metadata=self._daemon.metadata, timeout=CALL_TIMEOUT_S
+        )
+
+
+def _consume(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _encode_proposals(batch: list[tuple[int, bytes]]) -> raft_pb2.ProposeRequest:
+    return raft_pb2.ProposeRequest(items=[raft_pb2.Proposal(id=number, command=command) for number, command in batch])
+
+
+def _decode_outcomes(message: raft_pb2.ProposeResponse) -> list[tuple[int, _Outcome]]:
+    return [(item.id, _Outcome(item.index, item.result, item.error, item.uncertain)) for item in message.items]

@@ -1,0 +1,1 @@
+"""Front ends: sockets, the fast lane protocol, the documented FastAPI application."""

@@ -1,0 +1,60 @@
+"""Limits on connections and requests that hold before an endpoint is even looked for."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+
+log = logging.getLogger("agent.http")
+
+# Go's http.Server allows a request line and headers of 1 MiB (DefaultMaxHeaderBytes).
+MAX_HEAD_BYTES = 1 << 20
+# Bodies of endpoints without a limit of their own.
+MAX_BODY_BYTES = 64 << 20
+# What is read and dropped of a body that is too large, so that the client gets to read why.
+MAX_DROPPED_BYTES = 256 << 20
+# Requests a client may send ahead on one connection before it is no longer read.
+MAX_PIPELINED = 64
+LOG_INTERVAL_S = 60.0
+# Connections of agents' own machinery come over loopback: they count like any other, as in Consul.
+
+
+class ConnectionLimit:
+    """`limits.http_max_conns_per_client`: open connections per client address; 0 or less is no limit."""
+
+    def __init__(self, maximum: int) -> None:
+        self.maximum = maximum
+        self.refused = 0
+        self._open: Counter[str] = Counter()
+        self._last_log_s: dict[str, float] = {}
+
+    def enter(self, address: str) -> bool:
+        """Counts a new connection; False when it is one too many (then it is not counted)."""
+        if self.maximum > 0 and address and self._open[address] >= self.maximum:
+            self.refused += 1
+            self._log(address)
+            return False
+        self._open[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """A counted connection ended."""
+        self._open[address] -= 1
+        if self._open[address] <= 0:
+            del self._open[address]
+
+    def __len__(self) -> int:
+        return sum(self._open.values())
+
+    def _log(self, address: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._last_log_s.get(address, -LOG_INTERVAL_S) >= LOG_INTERVAL_S:
+            if len(self._last_log_s) > 1024:
+                self._last_log_s.clear()
+            self._last_log_s[address] = now_s
+            log.warning(
+                "connection refused, too many from one client: from=%s limit=%d (limits.http_max_conns_per_client)",
+                address,
+                self.maximum,
+            )
