@@ -198,7 +198,7 @@ class TelemetryConfig(Section, frozen=True, kw_only=True):
     metrics_prefix: str = "consul"
     disable_hostname: bool = False
     allowed_prefixes: tuple[str, ...] = ()
-    blocked_prefixes: tuple[str, ...] = ("consul.rpc.server.call",)
+    blocked_prefixes: tuple[str, ...] = ()
     filter_default: bool = True
     prometheus_retention_time_ns: int = 0
     statsd_address: str = ""
@@ -346,6 +346,7 @@ class RuntimeConfig(Section, frozen=True, kw_only=True):
     dev_mode: bool = False
     server_mode: bool = False
     bootstrap: bool = False
+    """May elect itself at once; `bootstrap_expect` of 1 becomes this. `dev_mode` implies it without setting it."""
     bootstrap_expect: int = 0
     non_voting_server: bool = False
     protocol: int = 2
