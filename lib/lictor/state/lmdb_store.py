@@ -145,21 +145,19 @@ class LmdbStore:
     def __init__(self, env: Any, readonly: bool) -> None:
         self._env = env
         self.readonly = readonly
-        self._spare: list[Any] = []
 
     @contextmanager
     def read(self) -> Iterator[LmdbTxn]:
-        """A consistent view of the last commit. Reader slots are kept and renewed: microseconds, not a lock."""
-        txn = self._spare.pop() if self._spare else None
-        if txn is None:
-            txn = self._env.begin(buffers=False)
-        else:
-            txn.renew()
+        """A consistent view of the last commit.
+
+        The binding keeps finished read transactions and their reader slots (`max_spare_txns`) and renews them:
+        microseconds, and no lock shared with the other processes.
+        """
+        txn = self._env.begin(buffers=False)
         try:
             yield LmdbTxn(txn)
         finally:
-            txn.reset()
-            self._spare.append(txn)
+            txn.abort()
 
     @contextmanager
     def write(self) -> Iterator[LmdbTxn]:
@@ -189,9 +187,6 @@ class LmdbStore:
         return int(self._env.reader_check())
 
     def close(self) -> None:
-        for txn in self._spare:
-            txn.abort()
-        self._spare.clear()
         self._env.close()
 
 

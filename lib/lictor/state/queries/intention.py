@@ -1,0 +1,61 @@
+"""Intentions: list, match, and whether a connection is allowed."""
+
+from __future__ import annotations
+
+from lictor.state import keys, topics
+from lictor.state.machine.intention import WILDCARD, describe
+from lictor.state.queries.read import NO_OPTIONS, QueryError, Read, ReadOptions, max_index
+from lictor.state.rows import Intention, decode_intention
+from lictor.state.store import ReadTxn
+from lictor.state.uuids import check_uuid
+
+DEFAULT_NAMESPACE = "default"
+
+
+def by_precedence(row: Intention) -> tuple[int, str, str, str, str]:
+    """Order of evaluation: highest precedence first, then by names."""
+    return (-row.precedence, row.source_ns, row.source_name, row.destination_ns, row.destination_name)
+
+
+def list_all(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[list[Intention]]:
+    rows = [decode_intention(raw) for _, raw in txn.scan(keys.intention(""))]
+    authorizer = options.authorizer
+    found = [
+        row
+        for row in rows
+        if authorizer.intention_read(row.source_name) or authorizer.intention_read(row.destination_name)
+    ]
+    found.sort(key=by_precedence)
+    return Read(found, max_index(txn, "connect-intentions"), (topics.INTENTIONS,))
+
+
+def get(txn: ReadTxn, intention_id: str) -> Read[Intention | None]:
+    """One intention. Errors: QueryError (400) when the ID is no UUID."""
+    problem = check_uuid(intention_id)
+    if problem:
+        raise QueryError(f"failed intention lookup: {problem}", "bad-request")
+    raw = txn.get(keys.intention(intention_id))
+    found = None if raw is None else decode_intention(raw)
+    return Read(found, max_index(txn, "connect-intentions"), (topics.INTENTIONS,))
+
+
+def match(txn: ReadTxn, by_source: bool, name: str, namespace: str = DEFAULT_NAMESPACE) -> Read[list[Intention]]:
+    """Every intention whose source (or destination) covers the name, by precedence."""
+    found = []
+    for _, raw in txn.scan(keys.intention("")):
+        row = decode_intention(raw)
+        own_namespace, own = (
+            (row.source_ns, row.source_name) if by_source else (row.destination_ns, row.destination_name)
+        )
+        if own_namespace in (namespace, WILDCARD) and own in (name, WILDCARD):
+            found.append(row)
+    found.sort(key=by_precedence)
+    return Read(found, max_index(txn, "connect-intentions"), (topics.INTENTIONS,))
+
+
+def decide(txn: ReadTxn, source: str, destination: str, default_allow: bool) -> tuple[bool, str]:
+    """Whether source may connect to destination, and the reason as shown."""
+    for row in match(txn, False, destination).value:
+        if row.source_ns in (DEFAULT_NAMESPACE, WILDCARD) and row.source_name in (source, WILDCARD):
+            return row.action == "allow", f"Matched intention: {describe(row)}"
+    return default_allow, "Default behavior configured by ACLs"

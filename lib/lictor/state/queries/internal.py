@@ -1,0 +1,88 @@
+"""What the web page shows: nodes with everything on them, services summed up."""
+
+from __future__ import annotations
+
+from lictor.state import keys, render, topics
+from lictor.state.queries import catalog, health
+from lictor.state.queries.read import NO_OPTIONS, Instance, NodeDump, Read, ReadOptions, ServiceSummary, max_index
+from lictor.state.rows import Check, Node, decode_check, decode_node, decode_service
+from lictor.state.store import ReadTxn
+
+EXTERNAL_SOURCE = "external-source"
+
+
+def _dump(txn: ReadTxn, node: Node, options: ReadOptions) -> NodeDump:
+    prefix = keys.checks_of_node(node.node)
+    authorizer = options.authorizer
+    checks: list[Check] = [decode_check(raw) for _, raw in txn.scan(prefix)]
+    return NodeDump(
+        node,
+        [row for row in catalog.services_on(txn, node.node) if authorizer.service_read(row.service)],
+        [row for row in checks if not row.service_name or authorizer.service_read(row.service_name)],
+    )
+
+
+def nodes(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[list[NodeDump]]:
+    """Every node with its services and checks."""
+    rows = (decode_node(raw) for _, raw in txn.scan(b"N"))
+    found = [_dump(txn, row, options) for row in rows if options.authorizer.node_read(row.node)]
+    if options.filter is not None:
+        keep = options.filter
+        found = [item for item in found if keep(render.node_dump_dict(item))]
+    return Read(found, max_index(txn, "nodes", "services", "checks"), (topics.NODES, topics.SERVICES, topics.CHECKS))
+
+
+def node(txn: ReadTxn, name: str, options: ReadOptions = NO_OPTIONS) -> Read[NodeDump | None]:
+    row = catalog.find_node(txn, name)
+    index = max_index(txn, "nodes", "services", "checks")
+    waits = (topics.node(name), topics.node_checks(name))
+    if row is None or not options.authorizer.node_read(row.node):
+        return Read(None, index, waits)
+    return Read(_dump(txn, row, options), index, waits)
+
+
+def services(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[list[ServiceSummary]]:
+    """One summary per service name, by name."""
+    summaries: dict[str, ServiceSummary] = {}
+    for _, raw in txn.scan(b"S"):
+        row = decode_service(raw)
+        owner = catalog.find_node(txn, row.node)
+        assert owner is not None, "an instance without its node"
+        if not catalog.may_read_instance(options.authorizer, owner, row):
+            continue
+        checks = health.instance_checks(txn, row.node, "") + health.instance_checks(txn, row.node, row.id)
+        item = Instance(owner, row, checks)
+        if options.filter is None or options.filter(render.instance_dict(item)):
+            _add(summaries, item)
+    found = [summaries[name] for name in sorted(summaries)]
+    for summary in found:
+        summary.tags.sort()
+        summary.nodes.sort()
+        summary.external_sources.sort()
+    return Read(found, max_index(txn, "nodes", "services", "checks"), (topics.NODES, topics.SERVICES, topics.CHECKS))
+
+
+def _add(summaries: dict[str, ServiceSummary], item: Instance) -> None:
+    row = item.service
+    summary = summaries.get(row.service)
+    if summary is None:
+        summary = summaries[row.service] = ServiceSummary(row.service, row.kind, [], [], 0, 0, 0, [])
+    summary.kind = row.kind
+    _add_missing(summary.tags, *(row.tags or ()))
+    _add_missing(summary.nodes, item.node.node)
+    source = (row.meta or {}).get(EXTERNAL_SOURCE)
+    if source:
+        _add_missing(summary.external_sources, source)
+    for check in item.checks:
+        if check.status == health.PASSING:
+            summary.checks_passing += 1
+        elif check.status == health.WARNING:
+            summary.checks_warning += 1
+        elif check.status == health.CRITICAL:
+            summary.checks_critical += 1
+
+
+def _add_missing(target: list[str], *items: str) -> None:
+    for item in items:
+        if item not in target:
+            target.append(item)
