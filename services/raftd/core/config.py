@@ -31,7 +31,7 @@ class RaftConfig:
     snapshot_retry_ns: int = 2000 * MS
     """An unanswered snapshot chunk is sent again after this long."""
     read_timeout_ns: int = 5000 * MS
-    """A follower's unanswered ReadIndex request fails after this long; on the leader, reads not confirmed."""
+    """A follower's unanswered ReadIndex request fails after this long (a leader that cannot confirm steps down)."""
 
     append_max_bytes: int = 1 << 20
     """Entries in one AppendRequest (at least one entry goes)."""
@@ -50,6 +50,8 @@ class RaftConfig:
     uncommitted_max_bytes: int = 128 << 20
     """Proposed and not yet committed; a single proposal is always taken when nothing is uncommitted."""
     snapshot_chunk_bytes: int = 512 << 10
+    snapshot_transfers_max: int = 2
+    """Followers that are sent a snapshot at the same time."""
     reads_max: int = 65536
     """Reads waiting for confirmation."""
 

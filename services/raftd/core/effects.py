@@ -12,8 +12,11 @@ The driver's duties, in this order for each `Ready`:
    Everything handed out is durable in this server's log. Answer a write's client only after applying it here.
 5. `snapshot_reads` and `snapshot_writes`: see their types.
 6. Answer reads: a `ReadState` once the applied index reaches `index`, a `ReadFailure` at once.
-7. `dropped_from`: proposals of this server at that index or later were overwritten; their outcome is now known: lost.
-   (After losing leadership, others stay unknown until an entry is applied at their index, theirs or another term's.)
+
+A proposal at (index, term) has succeeded when an entry of that term is applied at that index, and is lost for certain
+when one of another term is. Until then, also after losing leadership or when the entry was cut off this server's log,
+its outcome is unknown: another server may hold it and commit it. A `snapshot_restore` leaves those it covers unknown
+for good.
 """
 
 from dataclasses import dataclass, field
@@ -82,5 +85,3 @@ class Ready:
     """The new one, if anything in it changed."""
     configuration: Configuration | None = None
     """The new one, if another configuration came into force (appended, cut off, or from a snapshot)."""
-    dropped_from: int = 0
-    """Lowest index that was cut off this server's log, 0 if none."""

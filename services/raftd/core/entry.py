@@ -19,7 +19,7 @@ class EntryKind(IntEnum):
 class Entry(NamedTuple):
     """One log entry. A tuple, since thousands are made per second."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody wants here
     term: int
     kind: EntryKind
     data: bytes

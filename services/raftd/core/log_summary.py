@@ -90,11 +90,13 @@ class LogSummary:
         return self._run_terms[bisect_right(self._run_starts, index) - 1]
 
     def last_index_with_term_at_most(self, index: int, term: int) -> int:
-        """The largest index at or below `index` whose term is at most `term`, not below `before_index`
-        (fast backtracking, dissertation 3.5)."""
+        """The largest index at or below `index` whose term is at most `term` (fast backtracking, dissertation 3.5);
+        `before_index` - 1 when that lies in the compacted part."""
         index = min(index, self.last_index)
         run = bisect_right(self._run_starts, index) - 1
         while run >= 0 and self._run_terms[run] > term:
             index = self._run_starts[run] - 1
             run -= 1
-        return max(index, self.before_index)
+        if index <= self.before_index:
+            return index if index < self.before_index or self.before_term <= term else self.before_index - 1
+        return index
