@@ -82,6 +82,19 @@ class SupervisorLink:
         """Tell the supervisor that the daemon serves; `details` (JSON values) are logged by it."""
         self._send({"event": "ready", **details})
 
+    def fatal(self, error: str) -> None:
+        """Tell the supervisor that this daemon cannot run and that the whole agent should end with this text.
+
+        For what a restart cannot mend: an address in use, a damaged log, a failed `-join`. Works before `start()`,
+        too, and returns when the text is on its way.
+        """
+        line = encode({"event": "fatal", "error": error})
+        if self._writer is None:
+            self._socket.setblocking(True)
+            self._socket.sendall(line)
+        elif not self._writer.is_closing():
+            self._writer.write(line)
+
     def tell(self, event: str, **details: Any) -> None:
         """Send an event that needs no answer."""
         self._send({"event": event, **details})
