@@ -1,0 +1,158 @@
+"""What goes wrong in a run, chosen by the seed: a fault about every `PAUSE`, and everything well at the end."""
+
+from collections.abc import Callable
+from random import Random
+
+from raftd.core.api import ChangeKind, ConfigurationChange, RaftError
+from sim.network import MS, Network, NetworkFaults
+from sim.raft_server import Server
+
+Trace = Callable[[str], None]
+
+
+class Faults:
+    """Breaks and mends the cluster, one act at a time."""
+
+    def __init__(self, servers: dict[str, Server], network: Network, random: Random, trace: Trace) -> None:
+        self._servers = servers
+        self._network = network
+        self._random = random
+        self._trace = trace
+        self.acts: tuple[tuple[int, Callable[[], str]], ...] = (
+            (4, self._isolate_leader),
+            (4, self._split),
+            (3, self._one_way),
+            (6, self._heal),
+            (3, self._kill_process),
+            (3, self._cut_power),
+            (1, self._cut_power_everywhere),
+            (6, self._restart),
+            (3, self._pause),
+            (4, self._resume),
+            (3, self._weather),
+            (6, self._change_membership),
+            (3, self._transfer),
+        )
+
+    def act(self) -> None:
+        """Do one thing."""
+        weights = [weight for weight, _ in self.acts]
+        ((_, action),) = self._random.choices(self.acts, weights)
+        self._trace(action())
+
+    def mend(self) -> None:
+        """Repair everything."""
+        self._network.heal()
+        self._network.faults = NetworkFaults()
+        for server in self._servers.values():
+            if server.paused:
+                server.resume()
+            if server.raft is None:
+                server.start()
+        self._trace("everything mended")
+
+    def _any(self) -> Server:
+        return self._random.choice(list(self._servers.values()))
+
+    def _leader(self) -> Server | None:
+        leaders = [server for server in self._servers.values() if server.is_leader]
+        return self._random.choice(leaders) if leaders else None
+
+    def _isolate_leader(self) -> str:
+        leader = self._leader() or self._any()
+        self._network.isolate(leader.id, self._servers)
+        return f"{leader.id} isolated"
+
+    def _split(self) -> str:
+        names = list(self._servers)
+        self._random.shuffle(names)
+        size = self._random.randint(1, len(names) - 1)
+        self._network.cut(names[:size], names[size:])
+        self._network.cut(names[size:], names[:size])
+        return f"split: {sorted(names[:size])} | {sorted(names[size:])}"
+
+    def _one_way(self) -> str:
+        source, target = self._random.sample(list(self._servers), 2)
+        self._network.cut([source], [target])
+        return f"nothing passes from {source} to {target}"
+
+    def _heal(self) -> str:
+        self._network.heal()
+        return "network healed"
+
+    def _kill_process(self) -> str:
+        server = self._any()
+        server.kill(power=False)
+        return f"{server.id} killed"
+
+    def _cut_power(self) -> str:
+        server = self._any()
+        server.kill(power=True)
+        return f"{server.id} lost power"
+
+    def _cut_power_everywhere(self) -> str:
+        for server in self._servers.values():
+            server.kill(power=True)
+            server.start()
+        return "all lost power and started again"
+
+    def _restart(self) -> str:
+        down = [server for server in self._servers.values() if server.raft is None]
+        for server in down:
+            server.start()
+        return f"started: {[server.id for server in down]}"
+
+    def _pause(self) -> str:
+        server = self._any()
+        server.paused = server.raft is not None
+        return f"{server.id} paused"
+
+    def _resume(self) -> str:
+        for server in self._servers.values():
+            if server.paused:
+                server.resume()
+        return "all resumed"
+
+    def _weather(self) -> str:
+        random = self._random
+        self._network.faults = NetworkFaults(
+            loss_permille=random.choice((0, 0, 20, 100, 300)),
+            duplicate_permille=random.choice((0, 50, 200)),
+            slow_permille=random.choice((0, 20, 100)),
+            slow_max_ns=random.choice((20, 100, 500)) * MS,
+        )
+        return f"{self._network.faults}"
+
+    def _change_membership(self) -> str:
+        leader = self._leader()
+        if leader is None or leader.raft is None or leader.paused:
+            return "no leader to change members"
+        target = self._any()
+        members = leader.raft.configuration
+        if members.get(target.id) is None:
+            kind = self._random.choice((ChangeKind.ADD_NONVOTER, ChangeKind.ADD_VOTER))
+        elif members.is_voter(target.id):
+            if len(members.voters) <= 2 and self._random.random() < 0.8:
+                return "two voters are few enough"
+            kind = self._random.choice((ChangeKind.REMOVE, ChangeKind.DEMOTE))
+        else:
+            kind = self._random.choice((ChangeKind.ADD_VOTER, ChangeKind.ADD_VOTER, ChangeKind.REMOVE))
+        try:
+            leader.raft.propose_configuration_change(
+                leader.now_ns, ConfigurationChange(kind, target.id, f"{target.id}:8300")
+            )
+        except RaftError as error:
+            return f"{kind} {target.id} through {leader.id}: {error}"
+        leader.drain()
+        return f"{kind} {target.id} through {leader.id}"
+
+    def _transfer(self) -> str:
+        leader = self._leader()
+        if leader is None or leader.raft is None or leader.paused:
+            return "no leader to replace"
+        try:
+            target = leader.raft.transfer_leadership(leader.now_ns)
+        except RaftError as error:
+            return f"transfer from {leader.id}: {error}"
+        leader.drain()
+        return f"transfer from {leader.id} to {target}"
