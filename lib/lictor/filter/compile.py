@@ -1,0 +1,172 @@
+"""Expressions checked against an endpoint's fields and turned into one function.
+
+Missing fields are zero, missing map keys make `==` false and `!=` true. A selector that goes through a list asks
+whether any element matches; a negated operator whether none does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lictor.filter.fields import FieldType, ListOf, MapOf, Scalar, Struct
+from lictor.filter.grammar import All, Any_, Expression, Match, Not, Operator, SyntaxProblem, parse
+from lictor.state.gotext import quote
+
+FAILED = "Failed to create boolean expression evaluator: "
+"""What most endpoints put before the error's text."""
+
+Predicate = Callable[[Any], bool]
+Path = tuple[tuple[str, str], ...]
+"""How to get to the value: ("field" | "key" | "each", name)."""
+
+
+class FilterError(Exception):
+    """The expression is not valid for this endpoint; the text is Consul's, without `FAILED`."""
+
+
+_NEGATIONS = {
+    Operator.NOT_EQUAL: Operator.EQUAL,
+    Operator.NOT_IN: Operator.IN,
+    Operator.IS_NOT_EMPTY: Operator.IS_EMPTY,
+    Operator.NOT_MATCHES: Operator.MATCHES,
+}
+_MISSING = object()
+
+
+def compile_filter(text: str, fields: Struct) -> Predicate:
+    """A function that says whether an element is kept; an empty expression keeps all. Errors: FilterError."""
+    if not text:
+        return lambda element: True
+    try:
+        expression = parse(text)
+    except SyntaxProblem as problem:
+        raise FilterError(str(problem)) from problem
+    return _compile(expression, fields)
+
+
+def _compile(expression: Expression, fields: Struct) -> Predicate:
+    if isinstance(expression, Match):
+        return _compile_match(expression, fields)
+    if isinstance(expression, Not):
+        inner = _compile(expression.operand, fields)
+        return lambda element: not inner(element)
+    operands = [_compile(operand, fields) for operand in expression.operands]
+    if isinstance(expression, All):
+        return lambda element: all(operand(element) for operand in operands)
+    assert isinstance(expression, Any_), "an unknown kind of expression"
+    return lambda element: any(operand(element) for operand in operands)
+
+
+def _compile_match(match: Match, fields: Struct) -> Predicate:
+    path, kind = _resolve(match.selector, fields)
+    operator = _NEGATIONS.get(match.operator, match.operator)
+    leaf = _leaf(match, operator, kind)
+    found = _walk(path, leaf)
+    if operator is match.operator:
+        return found
+    return lambda element: not found(element)
+
+
+def _resolve(selector: tuple[str, ...], fields: Struct) -> tuple[Path, FieldType]:
+    path: list[tuple[str, str]] = []
+    kind: FieldType = fields
+    for position, part in enumerate(selector):
+        while isinstance(kind, ListOf):
+            path.append(("each", ""))
+            kind = kind.element
+        if isinstance(kind, MapOf):
+            path.append(("key", part))
+            kind = kind.value
+        elif isinstance(kind, Mapping) and part in kind:
+            path.append(("field", part))
+            kind = kind[part]
+        else:
+            raise FilterError(f"Selector {quote('.'.join(selector[: position + 1]))} is not valid")
+    return tuple(path), kind
+
+
+def _walk(path: Path, leaf: Predicate) -> Predicate:
+    """A function that follows the path and asks the leaf."""
+    if not path:
+        return leaf
+    (step, name), rest = path[0], _walk(path[1:], leaf)
+    if step == "each":
+        return lambda value: any(rest(element) for element in value or ())
+    if step == "key":
+        return lambda value: rest(value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING)
+    return lambda value: rest(value.get(name) if isinstance(value, Mapping) else value)
+
+
+def _leaf(match: Match, operator: Operator, kind: FieldType) -> Predicate:
+    if operator is Operator.EQUAL and isinstance(kind, Scalar):
+        wanted = _coerce(match, kind)
+        zero = _ZEROS[kind]
+        return lambda value: (zero if value is None else value) == wanted and value is not _MISSING
+    if operator is Operator.IN:
+        return _membership(match, kind)
+    if operator is Operator.MATCHES and kind is Scalar.STRING:
+        try:
+            pattern = re.compile(match.value)
+        except re.error as error:
+            raise FilterError(
+                f"Failed to compile regular expression {quote(match.value)}: error parsing regexp: {error}"
+            ) from error
+        return lambda value: value is not _MISSING and pattern.search(value or "") is not None
+    if operator is Operator.IS_EMPTY and isinstance(kind, (ListOf, MapOf)):
+        return lambda value: value is _MISSING or not value
+    raise _unsupported(match)
+
+
+def _membership(match: Match, kind: FieldType) -> Predicate:
+    if kind is Scalar.STRING:
+        return lambda value: value is not _MISSING and match.value in (value or "")
+    if isinstance(kind, MapOf):
+        return lambda value: value is not _MISSING and match.value in (value or ())
+    if isinstance(kind, ListOf) and isinstance(kind.element, Scalar):
+        wanted = _coerce(match, kind.element)
+        return lambda value: value is not _MISSING and wanted in (value or ())
+    raise _unsupported(match)
+
+
+def _unsupported(match: Match) -> FilterError:
+    return FilterError(f"Invalid match operator {quote(match.operator.value)} for selector {quote(_shown(match))}")
+
+
+def _shown(match: Match) -> str:
+    return ".".join(match.selector)
+
+
+_ZEROS: dict[Scalar, Any] = {Scalar.STRING: "", Scalar.INT: 0, Scalar.BOOL: False, Scalar.FLOAT: 0.0}
+_BOOLS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(
+    ("0", "f", "F", "false", "FALSE", "False"), False
+)
+_INTEGER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9][0-9]*)")
+INT_MAX = (1 << 63) - 1
+
+
+def _coerce(match: Match, kind: Scalar) -> Any:
+    text = match.value
+    if kind is Scalar.STRING:
+        return text
+    if kind is Scalar.BOOL:
+        if text in _BOOLS:
+            return _BOOLS[text]
+        raise _not_coerced(match, f"strconv.ParseBool: parsing {quote(text)}: invalid syntax")
+    if kind is Scalar.FLOAT:
+        try:
+            return float(text)
+        except ValueError:
+            raise _not_coerced(match, f"strconv.ParseFloat: parsing {quote(text)}: invalid syntax") from None
+    if _INTEGER.fullmatch(text) is None:
+        raise _not_coerced(match, f"strconv.ParseInt: parsing {quote(text)}: invalid syntax")
+    octal = re.fullmatch(r"([+-]?)0([0-7]+)", text)
+    number = int(f"{octal[1]}0o{octal[2]}" if octal else text, 0)
+    if abs(number) > INT_MAX:
+        raise _not_coerced(match, f"strconv.ParseInt: parsing {quote(text)}: value out of range")
+    return number
+
+
+def _not_coerced(match: Match, problem: str) -> FilterError:
+    return FilterError(f"Failed to coerce value {quote(match.value)} for selector {quote(_shown(match))}: {problem}")
