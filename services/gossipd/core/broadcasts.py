@@ -1,4 +1,4 @@
-"""The queue of rumours to be passed on: each is sent a limited number of times, the least sent and the largest first."""
+"""The queue of rumours to be passed on: each is sent so many times, the least sent first, then the largest."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator

@@ -1,8 +1,9 @@
-"""What the core needs turned into bytes, as an interface: the wire package implements it, so the core stays free of it."""
+"""What the core needs turned into bytes, as an interface that the wire package implements."""
 
 from typing import Protocol
 
 from gossipd.core.coordinate import Coordinate
+from gossipd.core.member import Member
 from gossipd.core.messages import KeyRequest, KeyResponse, Message
 
 
@@ -28,5 +29,7 @@ class Codec(Protocol):
     def encode_key_response(self, message: KeyResponse) -> bytes: ...
 
     def decode_key_response(self, data: bytes) -> KeyResponse: ...
+
+    def encode_conflict_response(self, member: Member | None) -> bytes: ...
 
     def filter_matches(self, filter_bytes: bytes, node_name: str, tags: dict[str, str]) -> bool: ...

@@ -1,7 +1,7 @@
 """Vivaldi network coordinates: round trip times as distances in eight dimensions plus a height.
 
-Dabek et al., "Vivaldi: A Decentralized Network Coordinate System" (2004), with the heights, the gravity of Ledlie et al.
-and the adjustment terms of Lee et al. as Serf combines them. All values are seconds.
+Dabek et al., "Vivaldi: A Decentralized Network Coordinate System" (2004), with the heights, the gravity of Ledlie
+et al. and the adjustment terms of Lee et al. as Serf combines them. All values are seconds.
 """
 
 import math

@@ -38,9 +38,7 @@ def merge_nodes(swim: Swim, remote: Iterable[Node]) -> None:
         if known is node:
             continue
         if node.state is NodeState.ALIVE:
-            swim.handle_alive(
-                Alive(node.incarnation, node.name, node.address, node.port, node.meta, node.versions)
-            )
+            swim.handle_alive(Alive(node.incarnation, node.name, node.address, node.port, node.meta, node.versions))
         elif node.state is NodeState.LEFT:
             swim.handle_dead(Dead(node.incarnation, node.name, node.name))
         else:

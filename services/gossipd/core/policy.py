@@ -1,4 +1,4 @@
-"""Who may be in a pool: Consul's rules for LAN and WAN as objects, and one without rules (Consul 1.7: merge.go's behaviour)."""
+"""Who may be in a pool: Consul's rules for LAN and WAN as objects, and one without rules (Consul 1.7)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

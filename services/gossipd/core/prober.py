@@ -1,4 +1,4 @@
-"""Failure detection: probe one node per interval, directly, through others, and over a stream (SWIM 3.1, Lifeguard 4.1).
+"""Failure detection: probe one node per interval, directly, through others, over a stream (SWIM 3.1, Lifeguard 4.1).
 
 Also the other side: answering pings, and pinging on behalf of others.
 """
@@ -85,9 +85,7 @@ class Prober:
             return
         config, now_ns = self.context.config, self.context.now_ns
         awareness = self.swim.awareness
-        probe = _Probe(
-            self._next_sequence(), target, now_ns, now_ns + awareness.scaled(config.probe_interval_ns)
-        )
+        probe = _Probe(self._next_sequence(), target, now_ns, now_ns + awareness.scaled(config.probe_interval_ns))
         self._probe = probe
         to = Endpoint(target.host, target.port)
         ping = Ping(probe.sequence, target.name)

@@ -74,9 +74,7 @@ class Roster(Generic[Entry]):
         return self._entries[self._names[int(random.random() * len(self._names))]]
 
 
-def draw_distinct(
-    roster: RosterLike[Entry], count: int, fits: Callable[[Entry], bool], random: Random
-) -> list[Entry]:
+def draw_distinct(roster: RosterLike[Entry], count: int, fits: Callable[[Entry], bool], random: Random) -> list[Entry]:
     """Up to `count` different random entries that fit; fewer when they are hard to find."""
     drawn: list[Entry] = []
     for _ in range(DRAWS_PER_MEMBER * len(roster)):

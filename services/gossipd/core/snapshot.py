@@ -22,11 +22,7 @@ class SnapshotState:
 
     def replay(self, text: str, rejoin_after_leave: bool) -> list[str]:
         """Reads a file. Returns the lines that mean nothing; a torn last line is normal after a crash."""
-        unknown = []
-        for line in text.split("\n"):
-            if not self._apply(line, rejoin_after_leave):
-                unknown.append(line)
-        return unknown
+        return [line for line in text.split("\n") if not self._apply(line, rejoin_after_leave)]
 
     def _apply(self, line: str, rejoin_after_leave: bool) -> bool:
         key, _, value = line.partition(": ")
@@ -52,9 +48,7 @@ class SnapshotState:
     def lines(self) -> str:
         """The whole file that says this."""
         alive = "".join(f"alive: {name} {endpoint}\n" for name, endpoint in self.alive.items())
-        return (
-            f"{alive}clock: {self.clock}\nevent-clock: {self.event_clock}\nquery-clock: {self.query_clock}\n"
-        )
+        return f"{alive}clock: {self.clock}\nevent-clock: {self.event_clock}\nquery-clock: {self.query_clock}\n"
 
 
 class Snapshotter:

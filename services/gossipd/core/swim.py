@@ -109,10 +109,9 @@ class Swim:
         if self.leaving and is_local:
             return
         known = self.nodes.get(message.node)
-        if known is not None and not is_local and message.incarnation <= known.incarnation:
-            # The usual case by far. An older address cannot matter either unless the node is gone.
-            if known.address == message.address and known.port == message.port:
-                return
+        is_old = known is not None and not is_local and message.incarnation <= known.incarnation
+        if is_old and known is not None and known.address == message.address and known.port == message.port:
+            return
         if known is not None and is_local and not own and message.incarnation < known.incarnation:
             return
         candidate = Node(
@@ -144,7 +143,7 @@ class Swim:
                 f"to {candidate.host}:{candidate.port}",
             )
             moves = True
-        if known is not None and not is_local and not moves and message.incarnation <= known.incarnation:
+        if is_old and not moves:
             return
         self.suspicions.pop(message.node, None)
         if is_local and not own:
@@ -212,9 +211,7 @@ class Swim:
         self.broadcast(message.node, message)
         self._put(
             known,
-            known._replace(
-                incarnation=message.incarnation, state=NodeState.SUSPECT, changed_at_ns=self.context.now_ns
-            ),
+            known._replace(incarnation=message.incarnation, state=NodeState.SUSPECT, changed_at_ns=self.context.now_ns),
         )
         self._suspect(message)
 

@@ -72,7 +72,7 @@ def decrypt_stream(keys: Sequence[bytes], frame: bytes) -> bytes:
     return decrypt(keys, frame[STREAM_HEADER_BYTES:], frame[:STREAM_HEADER_BYTES])
 
 
-def stream_frame_bytes(header: bytes) -> int:
+def stream_frame_bytes(header: bytes | bytearray) -> int:
     """How long the frame is that begins with these five bytes. Raises ProtocolError above the limit."""
     length: int = struct.unpack_from(">I", header, 1)[0]
     if length > MAX_STREAM_BYTES:

@@ -53,7 +53,7 @@ def split_compound(body: bytes) -> tuple[list[bytes], int]:
     start = 1 + 2 * count
     if len(body) < start:
         raise ProtocolError("truncated len slice")
-    parts = []
+    parts: list[bytes] = []
     for length in struct.unpack_from(f">{count}H", body, 1):
         if start + length > len(body):
             return parts, count - len(parts)

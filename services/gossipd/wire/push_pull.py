@@ -7,6 +7,8 @@ encodings of nodes are kept, and a received entry whose bytes equal a kept one o
 from collections import OrderedDict
 from collections.abc import Iterable
 
+import msgpack
+
 from gossipd.core.address import to_text
 from gossipd.core.messages import PushPull, SerfState
 from gossipd.core.node import Node, NodeState
@@ -102,7 +104,11 @@ def encode_push_pull(join: bool, nodes: Iterable[Node], serf_state: SerfState, e
 
 def decode_header(fields: Fields) -> tuple[bool, int, int]:
     """Join, number of nodes, length of the user state."""
-    return boolean(fields, b"Join"), uint(fields, b"Nodes", MAX_NODES), uint(fields, b"UserStateLen", MAX_USER_STATE_BYTES)
+    return (
+        boolean(fields, b"Join"),
+        uint(fields, b"Nodes", MAX_NODES),
+        uint(fields, b"UserStateLen", MAX_USER_STATE_BYTES),
+    )
 
 
 def decode_push_pull(data: bytes, known: dict[bytes, str]) -> PushPull:
@@ -128,11 +134,14 @@ def _decode_nodes(data: bytes, count: int, known: dict[bytes, str]) -> list[Node
             return [_decode_whole(entry) for entry in unknown]
         except ProtocolError:
             pass
-    nodes = []
-    for _ in range(count):
-        fields, data = unpack_prefix(data)
-        nodes.append(decode_node(as_map(fields)))
-    return nodes
+    unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=len(data) or 1)
+    unpacker.feed(data)
+    try:
+        return [decode_node(as_map(unpacker.unpack())) for _ in range(count)]
+    except msgpack.OutOfData:
+        raise ProtocolError("the push/pull message ends early") from None
+    except (TypeError, OverflowError, msgpack.UnpackException) as error:
+        raise ProtocolError(f"not msgpack: {error!r}") from None
 
 
 def _decode_whole(entry: bytes) -> Node:

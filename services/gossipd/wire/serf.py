@@ -4,6 +4,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
+from gossipd.core.member import Member
 from gossipd.core.messages import (
     EventSlot,
     JoinIntent,
@@ -113,6 +114,29 @@ def encode_key_request(message: KeyRequest) -> bytes:
 def encode_key_response(message: KeyResponse) -> bytes:
     return b"\x08" + pack(
         {"Keys": list(message.keys) if message.keys else None, "Message": message.message, "Result": message.result}
+    )
+
+
+def encode_conflict_response(member: Member | None) -> bytes:
+    """What this node knows of a member whose name is in dispute."""
+    if member is None:
+        return b"\x06" + pack(None)
+    node = member.node
+    protocol_min, protocol_max, protocol_cur, delegate_min, delegate_max, delegate_cur = node.versions
+    return b"\x06" + pack(
+        {
+            "Addr": node.address,
+            "DelegateCur": delegate_cur,
+            "DelegateMax": delegate_max,
+            "DelegateMin": delegate_min,
+            "Name": node.name,
+            "Port": node.port,
+            "ProtocolCur": protocol_cur,
+            "ProtocolMax": protocol_max,
+            "ProtocolMin": protocol_min,
+            "Status": int(member.status),
+            "Tags": member.tags,
+        }
     )
 
 
