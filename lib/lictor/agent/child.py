@@ -1,7 +1,8 @@
 """One daemon as the supervisor holds it: a forked process, its pidfd, and the supervisor's end of the link.
 
 A child shares nothing with the supervisor but standard output and error and its end of the link; it dies when the
-supervisor dies (PR_SET_PDEATHSIG), and it is in a process group of its own, so that Ctrl-C reaches the supervisor alone.
+supervisor dies (PR_SET_PDEATHSIG), and it is in a process group of its own, so that Ctrl-C reaches only the
+supervisor.
 """
 
 from __future__ import annotations
@@ -40,16 +41,18 @@ class Child:
     def __init__(self, name: str, pid: int, pidfd: int, end: socket.socket) -> None:
         self.name, self.pid, self.pidfd, self.socket = name, pid, pidfd, end
         self.ready = False
+        self.open = True
         self._received = b""
 
     def read(self) -> list[Message]:
-        """The messages that have arrived; none when the child closed its end or sent what is no message."""
+        """The messages that have arrived; `open` turns False when the child has closed its end."""
         try:
             data = self.socket.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return []
         except ConnectionError:
-            return []
+            data = b""
+        self.open = bool(data)
         self._received += data
         *lines, self._received = self._received.split(b"\n")
         if len(self._received) > MAX_LINE_BYTES:

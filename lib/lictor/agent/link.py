@@ -3,8 +3,9 @@
 Lines either way are one of three shapes:
 
 * an event, `{"event": NAME, ...}`: told, not answered. Child to supervisor: `ready` (its listeners are open), `beat`
-  (once a second from its event loop; none for a while means it hangs). Supervisor to child: `reload` (the
-  configuration changed: read `<data_dir>/run/config.json` again), `stop` (end now).
+  (once a second from its event loop; none for a while means it hangs), `fatal` with `error` (a restart cannot help:
+  the agent prints the text and ends with exit code 1). Supervisor to child: `reload` (the configuration changed:
+  read `<data_dir>/run/config.json` again), `stop` (end now).
 * a request, `{"ask": NAME, "id": N, ...}`: answered with a reply of the same number. Child to supervisor: `reload`,
   `leave` (a user asked over HTTP). Supervisor to child, on a graceful leave: `leave` to raftd (hand over leadership,
   take this server out of the Raft configuration), `leave` to gossipd (leave WAN, then LAN), `left` to raftd (wait

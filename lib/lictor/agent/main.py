@@ -1,0 +1,115 @@
+"""`consul agent`: from the arguments to a running agent and its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import sys
+
+from lictor import logs
+from lictor.agent import banner, lock, ports
+from lictor.agent.child import Run, launcher
+from lictor.agent.reloading import reloaded
+from lictor.agent.supervisor import Failed, Supervisor, write_pid_file
+from lictor.config import identity, load, sources
+from lictor.config.errors import ConfigError
+from lictor.config.goflags import FlagError, HelpWanted
+from lictor.config.runtime import RuntimeConfig, config_path
+from lictor.config.sources import CommandLine
+
+USAGE = """Usage: consul agent [options]
+
+  Starts the Consul agent and runs until an interrupt is received. The
+  agent represents a single node in a cluster.
+
+Command Options
+
+"""
+SERVER_DAEMONS = ("apid", "raftd", "gossipd", "dnsd", "checkd")
+"""In starting order; the one that is slowest to come up first."""
+CLIENT_DAEMONS = ("apid", "gossipd", "dnsd", "checkd")
+
+log = logging.getLogger("agent")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the agent; returns its exit code."""
+    try:
+        line = sources.command_line(arguments)
+    except HelpWanted:
+        print(USAGE + sources.agent_flags().usage())
+        return 0
+    except FlagError as error:
+        print(f"{error}\n\n{USAGE}{sources.agent_flags().usage()}", file=sys.stderr)
+        return 1
+    except ConfigError as error:
+        banner.error(str(error))
+        return 1
+    try:
+        return start(line)
+    except (ConfigError, Failed) as error:
+        banner.error(str(error).rstrip("\n"))
+        return 1
+
+
+def start(line: CommandLine) -> int:
+    """Resolve the configuration, take the data directory, and supervise until the end.
+
+    Raises ConfigError and Failed for what keeps the agent from running.
+    """
+    built = load.from_command_line(line)
+    config = identity.settle(built.config)
+    temporary = config.data_dir if not built.config.data_dir else ""
+    try:
+        holder = lock.acquire(config.data_dir)
+        try:
+            return _supervise(line, config, built.warnings)
+        finally:
+            os.close(holder)
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) -> int:
+    ports.check(config)
+    config = ports.choose_api_port(config)
+    try:
+        logs.setup(config.log)
+        config.save(config_path(config.data_dir))
+        if config.pid_file:
+            write_pid_file(config.pid_file)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from None
+    banner.output(banner.START)
+    for text in banner.lines(config):
+        banner.info(text)
+    banner.info("")
+    banner.output(f"{banner.LOG_BEGINS}\n")
+    for warning in warnings:
+        log.warning(warning)
+
+    def reload(running: RuntimeConfig) -> RuntimeConfig:
+        return reloaded(running, load.from_command_line(line).config)
+
+    supervisor = Supervisor(config, daemons_of(config), reload, announce=_announce)
+    try:
+        code = supervisor.run()
+        log.info("Exit code", extra=logs.fields(code=code))
+        return code
+    finally:
+        if config.pid_file:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(config.pid_file)
+
+
+def daemons_of(config: RuntimeConfig) -> dict[str, Run]:
+    """The daemons this agent runs."""
+    names = SERVER_DAEMONS if config.server_mode else CLIENT_DAEMONS
+    return {name: launcher(name) for name in names}
+
+
+def _announce() -> None:
+    banner.output(banner.RUNNING)
