@@ -1,0 +1,1 @@
+"""DNS answering without I/O: questions in, needs and packets out."""

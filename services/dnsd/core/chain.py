@@ -1,0 +1,48 @@
+"""Following a CNAME: inside our domain by asking ourselves, outside by asking the recursors."""
+
+from __future__ import annotations
+
+from dnsd.core import names
+from dnsd.core.context import Context
+from dnsd.core.names import Name
+from dnsd.core.needs import OutsideAddresses, RecordsMaking, Unavailable
+from dnsd.core.question import Question
+from dnsd.core.records import AAAA, ANY, CNAME, IN, A, Record
+
+MAX_CHAIN_RECORDS = 5
+"""How many records of a chain are sent to who did not use EDNS."""
+CHAIN_KINDS = frozenset({CNAME, A, AAAA})
+
+
+def resolve_name(context: Context, target: Name) -> RecordsMaking:
+    """The records that the target leads to, limited in number; none when that cannot be found out."""
+    found: list[Record] = yield from _look_up(context, target)
+    chain = [record for record in found if record.kind in CHAIN_KINDS]
+    return chain if context.question.edns else chain[:MAX_CHAIN_RECORDS]
+
+
+def _look_up(context: Context, target: Name) -> RecordsMaking:
+    from dnsd.core.lookups import answer_in_zone
+
+    folded = names.fold(target)
+    zone = context.settings.zone_of(folded)
+    if zone is not None and len(folded) > len(zone):
+        if context.depth < 1:
+            return []
+        inner = Context(
+            question=Question(target, folded, ANY, IN, 0, context.question.payload_bytes),
+            settings=context.settings,
+            zone=zone,
+            now_s=context.now_s,
+            shuffle=context.shuffle,
+            depth=context.depth - 1,
+        )
+        answer = yield from answer_in_zone(inner)
+        return [record for group in answer.groups for record in group.answers]
+    if not context.settings.has_recursors:
+        return []
+    try:
+        outside: list[Record] = yield OutsideAddresses(target)
+    except Unavailable:
+        return []
+    return outside

@@ -1,0 +1,252 @@
+"""Facts from this server's own copy of the replicated state, read without any message.
+
+A read is a lookup in the memory-mapped state file (`lictor.state`), microseconds long and consistent within a view.
+Stamps are the store's own indexes: a packet made from a service's instances stands while `service.<name>` has its
+index. Names are looked up whatever their case but indexed as registered, so a stamp also counts the instances: one
+registered under another spelling changes the count.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dnsd.core import records
+from dnsd.core.cache import Stamp
+from dnsd.core.facts import Instance
+from dnsd.core.needs import AddressOwner, NodeNamed, ServiceInstances, Unavailable
+from dnsd.sources.rows import instance_facts, node_facts
+from dnsd.sources.source import Found, View
+from lictor.page import NEVER_NS, PageReader, Role
+from lictor.state import keys
+from lictor.state.lmdb_store import LmdbStore, open_store
+from lictor.state.machine.catalog import service_index
+from lictor.state.queries import catalog, health
+from lictor.state.rows import decode_node, decode_service
+from lictor.state.store import ReadTxn, StoreError
+
+log = logging.getLogger("agent.dns")
+
+COUNT_MARK = 0x23
+"""First byte (`#`) of stamps that count the keys under a prefix instead of reading one."""
+MAX_REMEMBERED_SERVICES = 4096
+MAX_COUNTED_PREFIXES = 16384
+
+_SERVICES_INDEX = keys.index("services")
+_NODES_INDEX = keys.index("nodes")
+
+
+class Memory:
+    """What outlives a view: decoded services, counts, the map of addresses; all checked by stamps before use."""
+
+    def __init__(self) -> None:
+        self.services: dict[tuple[str, bool], tuple[list[tuple[Instance, frozenset[str]]], tuple[Stamp, ...]]] = {}
+        self.counts: dict[bytes, tuple[bytes | None, bytes]] = {}
+        self.owners: dict[str, str] = {}
+        self.owners_stamps: tuple[Stamp, ...] = ()
+
+    def clear(self) -> None:
+        """The store was replaced."""
+        self.services.clear()
+        self.counts.clear()
+        self.owners.clear()
+        self.owners_stamps = ()
+
+
+class StateView:
+    """One transaction of the state."""
+
+    __slots__ = ("_datacenter", "_memory", "_services_index", "_txn")
+
+    def __init__(self, txn: ReadTxn, memory: Memory, datacenter: str) -> None:
+        self._txn = txn
+        self._memory = memory
+        self._datacenter = datacenter
+        self._services_index: tuple[bytes | None] | None = None
+
+    def get(self, stamp: bytes) -> bytes | None:
+        if stamp[0] == COUNT_MARK:
+            return self._count(stamp[1:])
+        return self._txn.get(stamp)
+
+    def find(self, need: Any) -> Found | None:
+        if isinstance(need, AddressOwner):
+            return self._find_owner(need)
+        if isinstance(need, ServiceInstances) and need.datacenter == self._datacenter:
+            return self._find_instances(need)
+        if isinstance(need, NodeNamed) and need.datacenter == self._datacenter:
+            return self._find_node(need)
+        return None
+
+    def _count(self, prefix: bytes) -> bytes:
+        if self._services_index is None:
+            self._services_index = (self._txn.get(_SERVICES_INDEX),)
+        services_index = self._services_index[0]
+        counts = self._memory.counts
+        known = counts.get(prefix)
+        if known is not None and known[0] == services_index:
+            return known[1]
+        count = sum(1 for _ in self._txn.scan(prefix)).to_bytes(4, "big")
+        if len(counts) >= MAX_COUNTED_PREFIXES:
+            counts.clear()
+        counts[prefix] = (services_index, count)
+        return count
+
+    def _is_unchanged(self, stamps: tuple[Stamp, ...]) -> bool:
+        return bool(stamps) and all(self.get(stamp) == value for stamp, value in stamps)
+
+    def _find_instances(self, need: ServiceInstances) -> Found:
+        services = self._memory.services
+        key = (need.service, need.connect)
+        known = services.get(key)
+        if known is None or not self._is_unchanged(known[1]):
+            known = self._read_instances(need.service, need.connect)
+            if len(services) >= MAX_REMEMBERED_SERVICES:
+                services.clear()
+            services[key] = known
+        instances, stamps = known
+        if not need.tag:
+            return Found([instance for instance, _ in instances], stamps)
+        tag = need.tag.lower()
+        return Found([instance for instance, tags in instances if tag in tags], stamps)
+
+    def _read_instances(
+        self, service: str, connect: bool
+    ) -> tuple[list[tuple[Instance, frozenset[str]]], tuple[Stamp, ...]]:
+        rows = health.service(self._txn, service, connect=connect).value
+        prefix = keys.connect_instances(service) if connect else keys.instances(service)
+        stamps: list[Stamp] = [
+            (key, self._txn.get(key))
+            for key in sorted({keys.index(service_index(row.service.service)) for row in rows})
+        ]
+        stamps.append((b"#" + prefix, self._count(prefix)))
+        instances = [(instance_facts(row), frozenset([tag.lower() for tag in row.service.tags or ()])) for row in rows]
+        return instances, tuple(stamps)
+
+    def _find_node(self, need: NodeNamed) -> Found:
+        key = keys.node(need.node)
+        raw = self._txn.get(key)
+        if raw is not None:
+            return Found(node_facts(decode_node(raw)), ((key, raw),))
+        row = catalog.find_node_by_id_prefix(self._txn, need.node)
+        stamps = ((_NODES_INDEX, self._txn.get(_NODES_INDEX)),)
+        return Found(None if row is None else node_facts(row), stamps)
+
+    def _find_owner(self, need: AddressOwner) -> Found:
+        memory = self._memory
+        if not self._is_unchanged(memory.owners_stamps):
+            memory.owners = self._read_owners()
+            memory.owners_stamps = tuple([(key, self._txn.get(key)) for key in (_NODES_INDEX, _SERVICES_INDEX)])
+        return Found(memory.owners.get(need.address), memory.owners_stamps)
+
+    def _read_owners(self) -> dict[str, str]:
+        """Canonical address to `<node>.node` or `<service>.service`; nodes before services, the first of each."""
+        owners: dict[str, str] = {}
+        for _, raw in self._txn.scan(b"N"):
+            node = decode_node(raw)
+            address = records.parse_address(node.address)
+            if address is not None:
+                owners.setdefault(str(address), f"{node.node}.node")
+        for _, raw in self._txn.scan(b"S"):
+            service = decode_service(raw)
+            address = records.parse_address(service.address)
+            if address is not None:
+                owners.setdefault(str(address), f"{service.service}.service")
+        return owners
+
+
+class NoStateView:
+    """What there is to see before raftd's first start: nothing, and no stamp stands."""
+
+    def __init__(self, reason: Unavailable) -> None:
+        self._reason = reason
+
+    def get(self, stamp: bytes) -> bytes | None:
+        return b"none"
+
+    def find(self, need: Any) -> Found | None:
+        raise self._reason
+
+
+class StateFile:
+    """Finds the state directory that is current and opens it; opens the next when raftd changes over."""
+
+    def __init__(self, data_dir: str | Path) -> None:
+        self._data_dir = Path(data_dir)
+        self._page: PageReader | None = None
+        self._store: LmdbStore | None = None
+        self._generation = -1
+
+    def store(self) -> tuple[LmdbStore, bool]:
+        """The current store, and whether it is another one than last time.
+
+        Raises Unavailable while there is none.
+        """
+        try:
+            if self._page is None:
+                self._page = PageReader(self._data_dir)
+            generation = self._page.read().generation
+            if generation == self._generation and self._store is not None:
+                return self._store, False
+            opened = open_store(self._data_dir / "raft" / f"state-{generation}", readonly=True)
+        except (OSError, StoreError) as error:
+            raise Unavailable(f"no state yet: {error}") from error
+        if self._store is not None:
+            self._store.close()
+        self._store, self._generation = opened, generation
+        return opened, True
+
+    def staleness_ns(self) -> int | None:
+        """How long ago this server last heard the leader: 0 on the leader, None when it never did."""
+        assert self._page is not None, "asked before the store"
+        state = self._page.read()
+        if state.role is Role.LEADER:
+            return 0
+        if state.leader_contact_ns == NEVER_NS:
+            return None
+        return max(0, time.monotonic_ns() - state.leader_contact_ns)
+
+    def may_serve_default(self) -> bool:
+        """Whether this server is the leader under a lease."""
+        assert self._page is not None, "asked before the store"
+        return self._page.read().may_serve_default(time.monotonic_ns())
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        if self._page is not None:
+            self._page.close()
+            self._page = None
+
+
+class LocalState:
+    """The source of facts on a server: its state file."""
+
+    def __init__(self, data_dir: str | Path, datacenter: str) -> None:
+        self._file = StateFile(data_dir)
+        self._datacenter = datacenter
+        self._memory = Memory()
+
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        """A consistent look at the state."""
+        try:
+            store, is_new = self._file.store()
+        except Unavailable as error:
+            yield NoStateView(error)
+            return
+        if is_new:
+            self._memory.clear()
+        with store.read() as txn:
+            yield StateView(txn, self._memory, self._datacenter)
+
+    async def fetch(self, need: Any) -> Found:
+        raise Unavailable(f"not in this datacenter: {need}")
+
+    def close(self) -> None:
+        self._file.close()

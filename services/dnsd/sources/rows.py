@@ -1,0 +1,64 @@
+"""From rows of the replicated state to the facts that answers are made of."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from dnsd.core.facts import Instance, NodeFacts
+from lictor.state.queries.read import Instance as InstanceRows
+from lictor.state.rows import Check, Node, Service
+
+REMEMBERED_NODES = 16384
+
+
+def node_facts(row: Node) -> NodeFacts:
+    """What DNS needs of a node."""
+    return _node_facts(_ByIdentity(row))
+
+
+class _ByIdentity:
+    """A row as a key: the state library gives the same object for the same stored bytes."""
+
+    __slots__ = ("row",)
+
+    def __init__(self, row: Node) -> None:
+        self.row = row
+
+    def __hash__(self) -> int:
+        return id(self.row)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByIdentity) and other.row is self.row
+
+
+@lru_cache(maxsize=REMEMBERED_NODES)
+def _node_facts(key: _ByIdentity) -> NodeFacts:
+    row = key.row
+    return NodeFacts(row.node, row.address, row.datacenter, row.tagged_addresses or {}, row.meta or {})
+
+
+def instance_facts(rows: InstanceRows) -> Instance:
+    """What DNS needs of a service instance."""
+    service = rows.service
+    return Instance(
+        node=node_facts(rows.node),
+        service=service.service,
+        address=service.address,
+        port=service.port,
+        tagged=_tagged(service),
+        weights=service.weights or (1, 1),
+        statuses=tuple([check.status for check in rows.checks if _bears_on(check, service)]),
+    )
+
+
+def _bears_on(check: Check, service: Service) -> bool:
+    return not check.service_id or check.service_id == service.id
+
+
+def _tagged(service: Service) -> dict[str, tuple[str, int]]:
+    if not service.tagged_addresses:
+        return {}
+    return {
+        name: (str(place.get("Address", "")), int(place.get("Port", 0)))
+        for name, place in service.tagged_addresses.items()
+    }

@@ -1,0 +1,133 @@
+"""The UDP listener: a tight loop over one socket.
+
+The socket is read until it is empty or a batch is done, all of one batch within one view of the state. What waits is
+bounded: unread questions by the socket's buffer, which a busy process empties faster than a client gives up; fetched
+answers by `MAX_WAITING` and `PATIENCE_S`. Beyond both a question is dropped: a late answer helps nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from typing import Any
+
+from dnsd.core.message import Transport
+from dnsd.engine import Engine, Waiting
+
+log = logging.getLogger("agent.dns")
+
+BATCH = 128
+"""Questions per turn of the event loop."""
+RECEIVE_BUFFER_BYTES = 1 << 20
+SEND_BUFFER_BYTES = 1 << 20
+MAX_PACKET_BYTES = 65_535
+MAX_WAITING = 1024
+PATIENCE_S = 5.0
+"""After so long a client has asked again or given up (RFC 1035 4.2.1, resolv.conf's default timeout)."""
+ID_BYTES = 2
+
+
+class UdpListener:
+    """Answers questions on one address."""
+
+    def __init__(self, engine: Engine, host: str, port: int) -> None:
+        self._engine = engine
+        self._host, self._port = host, port
+        self.port = port
+        self._socket: socket.socket | None = None
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._buffer = bytearray(MAX_PACKET_BYTES)
+        self._batch_view = memoryview(self._buffer)
+        self.answered = 0
+        self.dropped = 0
+
+    def open(self) -> int:
+        """Bind; the port, which is of the system's choice when 0 was asked. Raises OSError."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        try:
+            listener.setblocking(False)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            listener.bind((self._host, self._port))
+        except OSError:
+            listener.close()
+            raise
+        self._socket = listener
+        self.port = int(listener.getsockname()[1])
+        return self.port
+
+    def start(self) -> None:
+        """Serve from the running loop."""
+        assert self._socket is not None, "started before open"
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._read)
+
+    def close(self) -> None:
+        """Stop serving and drop what waits."""
+        for task in tuple(self._waiting):
+            task.cancel()
+        if self._socket is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+
+    def _read(self) -> None:
+        assert self._socket is not None, "reading a closed socket"
+        receive, send = self._socket.recvfrom_into, self._socket.sendto
+        engine, buffer, data = self._engine, self._buffer, self._batch_view
+        find, now_s = engine.cache.find, int(time.time())
+        with engine.source.view() as view:
+            get = view.get
+            for _ in range(BATCH):
+                try:
+                    size, client = receive(buffer)
+                except (BlockingIOError, InterruptedError):
+                    return
+                except OSError as error:
+                    # An ICMP error of an earlier answer; the socket itself is fine.
+                    log.debug("udp receive failed: error=%s", error)
+                    continue
+                entry = find(bytes(data[ID_BYTES:size]), get, now_s)
+                response: bytes | Waiting | None
+                if entry is not None:
+                    response = bytes(data[:ID_BYTES]) + entry.take()
+                else:
+                    response = engine.answer(bytes(data[:size]), Transport.UDP, client[0], view)
+                    if response is None:
+                        continue
+                    if isinstance(response, Waiting):
+                        self._wait(response, client)
+                        continue
+                try:
+                    send(response, client)
+                    self.answered += 1
+                except OSError:
+                    # The send buffer is full or the client unreachable: it will ask again.
+                    self.dropped += 1
+
+    def _wait(self, waiting: Waiting, client: Any) -> None:
+        if len(self._waiting) >= MAX_WAITING:
+            waiting.handling.close()
+            self.dropped += 1
+            return
+        task = asyncio.get_running_loop().create_task(self._finish(waiting, client))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _finish(self, waiting: Waiting, client: Any) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                response = await self._engine.resolve(waiting)
+        except TimeoutError:
+            self.dropped += 1
+            return
+        if self._socket is None:
+            return
+        try:
+            self._socket.sendto(response, client)
+            self.answered += 1
+        except OSError:
+            self.dropped += 1
