@@ -27,7 +27,7 @@ class Write:
 class Image:
     """What a file system would hold: hard state, and a log that goes on after (before_index, before_term)."""
 
-    hard_state: HardState = HardState()
+    hard_state: HardState = field(default_factory=HardState)
     before_index: int = 0
     before_term: int = 0
     entries: list[Entry] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The state machine of the simulation: registers by key, each with the index of its last write, and a running digest."""
+"""The simulated state machine: registers by key, each with the index of its last write, and a running digest."""
 
 import hashlib
 import json

@@ -121,7 +121,9 @@ class Replication:
                 if progress.match_index + 1 >= self._node.log.first_index:
                     progress.probe(progress.match_index + 1)
             case ProgressState.REPLICATE:
-                pass
+                if self._node.log.term(progress.next_index - 1) is None:
+                    # Streamed, lost, and compacted since: heartbeats cannot ask for it any more.
+                    progress.probe(progress.match_index + 1)
         return news
 
     def chunk_answered(self, now_ns: int, progress: Progress, message: SnapshotChunkResponse) -> bool:
