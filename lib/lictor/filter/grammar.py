@@ -148,13 +148,13 @@ def parse(text: str) -> Expression:
     try:
         tree = _parser().parse(text)
     except UnexpectedCharacters as error:
-        position = int(error.pos_in_stream)
+        position = int(error.pos_in_stream or 0)
         if text[position : position + 1] in ('"', "`"):
             raise SyntaxProblem(f'{_place(text, len(text))}: rule "string": Unterminated string literal') from None
         raise SyntaxProblem(_unexpected(text, position, error.allowed or ())) from None
     except UnexpectedToken as error:
         start = error.token.start_pos
-        position = len(text) if error.token.type == "$END" or start is None else start
+        position = len(text) if error.token.type == "$END" or start is None else int(start)
         raise SyntaxProblem(_unexpected(text, position, error.accepts or error.expected)) from None
     return _expression(tree.children[0], 0)
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from lictor.state.commands import TxnEntry, TxnItem, TxnNodeResult, TxnResult, TxnServiceResult
 from lictor.state.gotext import format_duration
 from lictor.state.queries.read import Instance, NodeDump, NodeServices, ServiceNode, ServiceSummary
 from lictor.state.rows import (
@@ -379,6 +380,29 @@ def sessions(rows: Sequence[Session]) -> bytes:
 
 
 # ---------------------------------------------------------------------------------------------------- the rest
+
+
+def txn_result(result: TxnResult, read_only: bool = False, known_leader: bool = True) -> bytes:
+    """The body of /v1/txn; a read-only one also carries what is known about the answer."""
+    errors = [{"OpIndex": error.op_index, "What": error.what} for error in result.errors] or None
+    items = b"null" if errors else array(_txn_item(item) for item in result.results)
+    tail = (
+        b',"Index":0,"LastContact":0,"KnownLeader":%b,"ConsistencyLevel":""' % _encode(known_leader)
+        if read_only
+        else b""
+    )
+    return b'{"Results":%b,"Errors":%b%b}' % (items, dumps(errors), tail)
+
+
+def _txn_item(item: TxnItem) -> bytes:
+    if isinstance(item, TxnEntry):
+        entry = KVEntry(item.lock_index, item.flags, item.value, item.session, item.create_index, item.modify_index)
+        return b'{"KV":%b}' % kv_entry(item.key, entry)
+    if isinstance(item, TxnNodeResult):
+        return b'{"Node":%b}' % node(item.node)
+    if isinstance(item, TxnServiceResult):
+        return b'{"Service":%b}' % dumps(service_dict(item.service, null_tags=True))
+    return b'{"Check":%b}' % dumps(check_dict(item.check, null_tags=True))
 
 
 def _number(value: float) -> float | int:

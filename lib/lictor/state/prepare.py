@@ -1,0 +1,253 @@
+"""From a request to a command: defaults filled in, what can be judged without the state refused.
+
+Pure; the proposer gives times and random IDs. Refusals are `writer.Refused` with Consul's texts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from lictor.state import interpolation
+from lictor.state.commands import Deregister, Register, Txn, TxnCheck, TxnError, TxnKV, TxnNode, TxnOp, TxnService
+from lictor.state.gotext import DurationError, parse_duration_ns, quote
+from lictor.state.machine.session import check_ids
+from lictor.state.metadata import check_metadata
+from lictor.state.precheck import SESSION_TTL_MIN_NS, session_ttl_problem
+from lictor.state.rows import Check, Node, PreparedQuery, Service, Session
+from lictor.state.uuids import is_uuid
+from lictor.state.writer import Refused
+
+CONNECT_PROXY = "connect-proxy"
+MESH_GATEWAY = "mesh-gateway"
+TXN_OPS_MAX = 64
+REDACTED_TOKEN = "<hidden>"
+
+
+def several_errors(problems: Sequence[str]) -> str:
+    """Errors collected into one text, as Consul lists them."""
+    heading = "1 error occurred:" if len(problems) == 1 else f"{len(problems)} errors occurred:"
+    return heading + "".join(f"\n\t* {problem}" for problem in problems) + "\n\n"
+
+
+def uuid_problem(text: str) -> str:
+    """As Consul's UUID parser puts it; empty when nothing is wrong."""
+    if len(text) != 36:
+        return "uuid string is wrong length"
+    return "" if is_uuid(text) else "uuid is improperly formatted"
+
+
+# ---------------------------------------------------------------------------------------------------- catalog
+
+
+def register(command: Register) -> Register:
+    """A catalog registration, checked and completed."""
+    node = command.node
+    if not node.node:
+        raise Refused("Must provide node")
+    if not node.address and not command.skip_node_update:
+        raise Refused("Must provide address if SkipNodeUpdate is not set")
+    if node.id and (problem := uuid_problem(node.id)):
+        raise Refused(f"Bad node ID: {problem}")
+    found = None if command.service is None else service(command.service)
+    checks = [check(row, node.node) for row in command.checks]
+    return Register(node, found, checks, command.skip_node_update)
+
+
+def deregister(command: Deregister) -> Deregister:
+    if not command.node:
+        raise Refused("Must provide node")
+    return command
+
+
+def service(row: Service) -> Service:
+    """A service instance with its ID, refused when it cannot be right."""
+    problems = service_problems(row)
+    if problems:
+        raise Refused(several_errors(problems))
+    if row.id and not row.service:
+        raise Refused("Must provide service name with ID")
+    if _is_any_address(row.address):
+        raise Refused("Invalid service address")
+    return row if row.id else replace(row, id=row.service)
+
+
+def check(row: Check, node: str) -> Check:
+    """A check with its node and ID."""
+    return replace(row, node=row.node or node, check_id=row.check_id or row.name)
+
+
+def _is_any_address(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_unspecified
+    except ValueError:
+        return False
+
+
+def service_problems(row: Service) -> list[str]:
+    """What is wrong with the kind-specific parts of a service."""
+    if row.kind == CONNECT_PROXY:
+        return _connect_proxy_problems(row)
+    if row.kind == MESH_GATEWAY:
+        return _mesh_gateway_problems(row)
+    return []
+
+
+def _connect_proxy_problems(row: Service) -> list[str]:
+    problems = []
+    if not str(row.proxy.get("DestinationServiceName", "")).strip():
+        problems.append("Proxy.DestinationServiceName must be non-empty for Connect proxy services")
+    if row.port == 0:
+        problems.append("Port must be set for a Connect proxy")
+    if row.connect.get("Native"):
+        problems.append("A Proxy cannot also be Connect Native, only typical services")
+    seen: set[tuple[str, str, str]] = set()
+    addresses: set[str] = set()
+    for upstream in row.proxy.get("Upstreams", ()):
+        problem = _upstream_problem(upstream)
+        if problem:
+            problems.append(problem)
+            continue
+        key = (upstream["DestinationType"], upstream["DestinationName"], upstream["Datacenter"])
+        if key in seen:
+            problems.append(f"upstreams cannot contain duplicates of {key[1]}")
+            continue
+        seen.add(key)
+        host = upstream.get("LocalBindAddress") or "127.0.0.1"
+        address = f"[{host}]:{upstream['LocalBindPort']}" if ":" in host else f"{host}:{upstream['LocalBindPort']}"
+        if address in addresses:
+            problems.append(
+                "upstreams cannot contain duplicates by local bind address and port; "
+                f"{quote(address)} is specified twice"
+            )
+            continue
+        addresses.add(address)
+    return problems
+
+
+def _upstream_problem(upstream: dict[str, object]) -> str:
+    kind = str(upstream["DestinationType"])
+    if kind not in ("", "service", "prepared_query"):
+        return f"unknown upstream destination type: {quote(kind)}"
+    if not upstream["DestinationName"]:
+        return "upstream destination name cannot be empty"
+    if not upstream["LocalBindPort"]:
+        return "upstream local bind port cannot be zero"
+    return ""
+
+
+_NOT_FOR_GATEWAYS = ("DestinationServiceName", "DestinationServiceID", "LocalServiceAddress", "LocalServicePort")
+
+
+def _mesh_gateway_problems(row: Service) -> list[str]:
+    problems = []
+    if row.port == 0:
+        problems.append("Port must be set for a Mesh Gateway")
+    if row.connect.get("Native"):
+        problems.append("Connect.Native cannot be true for Mesh Gateways")
+    problems += [
+        f"The Proxy.{field} configuration is invalid for Mesh Gateways"
+        for field in _NOT_FOR_GATEWAYS
+        if row.proxy.get(field)
+    ]
+    if row.proxy.get("Upstreams"):
+        problems.append("The Proxy.Upstreams configuration is invalid for Mesh Gateways")
+    return problems
+
+
+# ---------------------------------------------------------------------------------------------------- sessions
+
+
+def session(row: Session, ttl_min_ns: int = SESSION_TTL_MIN_NS) -> Session:
+    """A new session, its ID already chosen."""
+    if not row.node:
+        raise Refused("Must provide Node")
+    if row.behavior not in ("", "release", "delete"):
+        raise Refused(f"Invalid Behavior setting '{row.behavior}'")
+    problem = session_ttl_problem(row.ttl, ttl_min_ns)
+    if problem:
+        raise Refused(problem)
+    assert row.id, "a session without an ID"
+    assert all(isinstance(name, str) for name in check_ids(row)), "check IDs are texts"
+    return replace(row, behavior=row.behavior or "release")
+
+
+# ---------------------------------------------------------------------------------------------------- transactions
+
+
+def txn(ops: Sequence[TxnOp], datacenter: str) -> tuple[Txn, list[TxnError]]:
+    """The operations completed, and those that can be refused at once."""
+    prepared: list[TxnOp] = []
+    errors: list[TxnError] = []
+    for position, op in enumerate(ops):
+        try:
+            prepared.append(_txn_op(op, datacenter))
+        except Refused as refusal:
+            errors.append(TxnError(position, refusal.text))
+    return Txn(prepared), errors
+
+
+def _txn_op(op: TxnOp, datacenter: str) -> TxnOp:
+    if isinstance(op, TxnKV):
+        if not op.key and op.verb != "delete-tree":
+            raise Refused("Must provide key")
+        return op
+    if isinstance(op, TxnNode):
+        return TxnNode(op.verb, _txn_node(op, datacenter))
+    if isinstance(op, TxnService):
+        if op.verb == "get":
+            return op
+        return TxnService(op.verb, op.node, service(op.service))
+    row = check(op.check, op.check.node)
+    return TxnCheck(op.verb, row)
+
+
+def _txn_node(op: TxnNode, datacenter: str) -> Node:
+    row = op.node
+    if op.verb == "get":
+        return row
+    if not row.node:
+        raise Refused("Must provide node")
+    if row.id and (problem := uuid_problem(row.id)):
+        raise Refused(f"Bad node ID: {problem}")
+    return replace(row, datacenter=row.datacenter or datacenter)
+
+
+# ---------------------------------------------------------------------------------------------------- prepared queries
+
+
+def prepared_query(row: PreparedQuery) -> PreparedQuery:
+    """A prepared query whose ID is already chosen (or, for an update, known to exist)."""
+    problem = _query_problem(row)
+    if problem:
+        raise Refused(f"Invalid prepared query: {problem}")
+    if row.template["Type"]:
+        problem = interpolation.template_problem(row)
+        if problem:
+            raise Refused(f"failed compiling template: {problem}")
+    return row
+
+
+def _query_problem(row: PreparedQuery) -> str:
+    if not row.name and not row.template["Type"] and not row.session:
+        return "Must be bound to a session"
+    if row.token == REDACTED_TOKEN:
+        return f"Bad Token '{row.token}', it looks like a query definition with a redacted token was submitted"
+    if not row.service["Service"]:
+        return "Must provide a Service name to query"
+    nearest = row.service["Failover"]["NearestN"]
+    if nearest < 0:
+        return f"Bad NearestN '{nearest}', must be >= 0"
+    problem = check_metadata(row.service["NodeMeta"], allow_reserved=True)
+    if problem:
+        return f"Invalid NodeMeta filters: {problem}"
+    if row.dns_ttl:
+        try:
+            ttl_ns = parse_duration_ns(row.dns_ttl)
+        except DurationError as error:
+            return f"Bad DNS TTL '{row.dns_ttl}': {error}"
+        if ttl_ns < 0:
+            return f"Bad DNS TTL '{ttl_ns}', must be >=0"
+    return ""
