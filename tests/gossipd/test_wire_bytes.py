@@ -181,8 +181,10 @@ def test_query_is_written_with_the_ten_fields_of_consul() -> None:
 
 def test_relay_is_written_with_the_destination_address_only() -> None:
     (relay,) = READ["relay"][1]
-    assert WireCodec.encode(relay).hex().startswith(
-        "0981a8446573744164647283a24950a47f000001a4506f7274cd461aa45a6f6e65a00585"
+    assert (
+        WireCodec.encode(relay)
+        .hex()
+        .startswith("0981a8446573744164647283a24950a47f000001a4506f7274cd461aa45a6f6e65a00585")
     )
 
 

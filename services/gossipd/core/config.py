@@ -124,3 +124,8 @@ def tuned(
         retransmit_mult=retransmit_mult,
         reconnect_timeout_ns=reconnect_timeout_ns,
     )
+
+
+def with_history(config: PoolConfig, *, coordinates: bool, rejoin_after_leave: bool) -> PoolConfig:
+    """The pool with Serf's switches set."""
+    return replace(config, coordinates=coordinates, rejoin_after_leave=rejoin_after_leave)

@@ -16,6 +16,7 @@ from gossipd.core.effects import (
     Effect,
     Endpoint,
     LeaveFinished,
+    QueryReceived,
     StartPushPull,
 )
 from gossipd.core.errors import MergeRefused
@@ -44,7 +45,7 @@ from gossipd.core.messages import (
 from gossipd.core.node import Node, NodeState
 from gossipd.core.policy import Candidate, Policy
 from gossipd.core.prober import Prober
-from gossipd.core.queries import Queries
+from gossipd.core.queries import Queries, QueryKey
 from gossipd.core.roster import ProbeRing, Roster, RosterLike, draw_distinct
 from gossipd.core.serf import Serf
 from gossipd.core.snapshot import Snapshotter
@@ -225,6 +226,30 @@ class Pool:
         """Broadcast a user event. Raises EventTooLarge."""
         self._enter(now_ns)
         return self.serf.fire_event(name, payload, coalesce)
+
+    def ask(
+        self,
+        name: str,
+        payload: bytes,
+        now_ns: int,
+        filters: Sequence[bytes] = (),
+        relay_factor: int = 0,
+        acks: bool = False,
+        timeout_ns: int = 0,
+    ) -> QueryKey:
+        """Ask the pool a query; answers come as effects with this key. Raises PoolError."""
+        self._enter(now_ns)
+        return self.queries.ask(name, payload, filters, relay_factor, acks, timeout_ns)
+
+    def close_query(self, key: QueryKey, now_ns: int) -> None:
+        """Stop waiting for answers."""
+        self._enter(now_ns)
+        self.queries.close(key)
+
+    def respond(self, received: QueryReceived, payload: bytes, now_ns: int) -> None:
+        """Answer a query. Raises PoolError when it is too late or too long."""
+        self._enter(now_ns)
+        self.queries.respond(received.query, payload, received.deadline_ns)
 
     def force_leave(self, name: str, prune: bool, now_ns: int) -> int:
         """Make a failed member left. Returns the number that a BroadcastFinished will carry. Raises NoSuchMember."""

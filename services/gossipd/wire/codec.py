@@ -15,7 +15,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {**swim.ENCODERS, **serf.ENCODER
 class WireCodec:
     """Implements `gossipd.core.codec.Codec` with the real wire format."""
 
-    error = ProtocolError
+    error: type[Exception] = ProtocolError
 
     encode_tags = staticmethod(encode_tags)
     decode_tags = staticmethod(decode_tags)

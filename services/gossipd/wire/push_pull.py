@@ -4,8 +4,7 @@ A pool of thousands sends megabytes, many times a minute, and nearly all of it i
 encodings of nodes are kept, and a received entry whose bytes equal a kept one of a live node is skipped unread.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgpack
 
@@ -28,7 +27,6 @@ from gossipd.wire.serf import decode_state, encode_state
 
 MAX_NODES = 1_000_000
 MAX_USER_STATE_BYTES = 64 * 1024 * 1024
-MAX_KEPT_ENCODINGS = 65_536
 NODE_START = b"\x87\xa4Addr"
 
 
@@ -69,7 +67,7 @@ class NodeEncodings:
     """The encodings of the nodes of one pool, the newest of each name."""
 
     def __init__(self) -> None:
-        self._of_name: OrderedDict[str, tuple[Node, bytes]] = OrderedDict()
+        self._of_name: dict[str, tuple[Node, bytes]] = {}
         # Only of live nodes: hearing again of a suspect or dead one can matter.
         self.alive: dict[bytes, str] = {}
 
@@ -85,12 +83,12 @@ class NodeEncodings:
             self.alive[encoded] = node.name
         return encoded
 
-    def retain(self, nodes: dict[str, Node]) -> None:
+    def retain(self, nodes: Collection[Node]) -> None:
         """Bring the encodings up to date with the pool's nodes: call before decoding."""
-        for node in nodes.values():
+        for node in nodes:
             self.encode(node)
         if len(self._of_name) > len(nodes):
-            for gone in self._of_name.keys() - nodes.keys():
+            for gone in self._of_name.keys() - {node.name for node in nodes}:
                 self.alive.pop(self._of_name.pop(gone)[1], None)
 
 
