@@ -6,14 +6,14 @@ An answer comes at once where the handler needs to wait for nobody, and as an aw
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from apid.core.encoding import accepts_gzip, gzip, indent
 from apid.core.errors import HttpError, MethodNotAllowed, PrefixedBadRequest
 from apid.core.message import HTML, JSON, Answer, HeaderList, Request, Response, text_response
 from apid.core.parameters import parse_query
 from apid.core.policy import BlockedPaths, WriteSources
-from apid.core.routes import Redirect, Route, RouteTable
+from apid.core.routes import Operation, Redirect, Route, RouteTable
 
 log = logging.getLogger("agent.http")
 
@@ -21,8 +21,14 @@ READING_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 VARY = (b"Vary", b"Accept-Encoding")
 
 
+Elsewhere = Callable[[Request, Operation], Awaitable[Response] | None]
+
+
 class Dispatcher:
-    """Answers requests from a table of routes."""
+    """Answers requests from a table of routes.
+
+    `elsewhere` gives the answer of another apid when a request is not for this one.
+    """
 
     def __init__(
         self,
@@ -33,6 +39,7 @@ class Dispatcher:
         pretty: bool = False,
         filter_unprintable: bool = True,
         translate_addresses: bool = False,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self.table = RouteTable(routes)
         self._configured: HeaderList = [
@@ -44,6 +51,7 @@ class Dispatcher:
         self._write_sources = WriteSources(allow_write_from)
         self._pretty = pretty
         self._filter_unprintable = filter_unprintable
+        self._elsewhere = elsewhere
 
     def find(self, path: str) -> Route | None:
         """The route of a path, for limits that apply before the body is read."""
@@ -89,6 +97,8 @@ class Dispatcher:
         if operation.namespaced:
             _refuse_namespace(request)
         request.tail = request.path[len(route.pattern) :]
+        if self._elsewhere is not None and (answer := self._elsewhere(request, operation)) is not None:
+            return answer
         return operation.handler(request)
 
     def _check_source(self, request: Request) -> None:
@@ -108,7 +118,7 @@ class Dispatcher:
 
     def _finish(self, request: Request, response: Response) -> Response:
         """The headers that every answer of the API carries; indentation and compression where asked for."""
-        if response.plain:
+        if response.plain or request.internal:
             return response
         body = response.body
         if (self._pretty or (request.query and request.has("pretty"))) and body and _is_json(response):
@@ -136,9 +146,7 @@ def _shown(path: str) -> str:
 def _refuse_namespace(request: Request) -> None:
     for name, value in request.headers:
         if name == b"x-consul-namespace" and value:
-            raise PrefixedBadRequest(
-                'Invalid header: "X-Consul-Namespace" - Namespaces is a Consul Enterprise feature'
-            )
+            raise PrefixedBadRequest('Invalid header: "X-Consul-Namespace" - Namespaces is a Consul Enterprise feature')
     if b"ns=" in request.query and request.get("ns"):
         raise PrefixedBadRequest('Invalid query parameter: "ns" - Namespaces is a Consul Enterprise feature')
 

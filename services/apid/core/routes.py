@@ -24,7 +24,8 @@ class Operation:
     `path` is the documented path when it names parts of the tail (`/v1/kv/{key}`). `query` names parameters that
     `parameters.QUERY_PARAMETERS` describes. `responses` are status → what it means; 200 and the common errors are
     implied. `result` is the JSON Schema of a 200 answer's body, None when it is empty or not JSON. `namespaced`
-    operations refuse the `ns` parameter, which is Consul Enterprise's.
+    operations refuse the `ns` parameter, which is Consul Enterprise's; `forwarded` ones are answered by a server (of
+    the datacenter asked for), all others by this agent; `meta_on_error` shows empty meta data with a failure to forward.
     """
 
     handler: Handler
@@ -38,6 +39,7 @@ class Operation:
     responses: Mapping[int, str] = field(default_factory=dict)
     namespaced: bool = True
     forwarded: bool = True
+    meta_on_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,9 +201,7 @@ class FastLaneProtocol(LimitedProtocol):
         body = b"".join(self._body) if self._body else b""
         if self._body:
             self._body = []
-        request = Request(
-            parser.get_method().decode("latin-1"), path, query, self.headers, body, self._counted_as, url
-        )
+        request = Request(parser.get_method().decode("latin-1"), path, query, self.headers, body, self._counted_as, url)
         request.body_bytes = self._body_bytes
         if self._task is not None:
             self._waiting.append((request, keep_alive))

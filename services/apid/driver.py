@@ -1,0 +1,185 @@
+"""The apid process: builds the parts, opens the listeners, runs until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from typing import TYPE_CHECKING
+
+import grpc
+import grpc.aio
+
+from apid.core.dispatcher import Dispatcher
+from apid.endpoints.table import all_routes
+from apid.node.consensus import Consensus
+from apid.node.context import Node
+from apid.node.forwarding import Forwarder
+from apid.node.gossip import Gossip
+from apid.node.local import LocalAgent
+from apid.node.reading import Reads
+from apid.node.servers import API_PORT_TAG
+from apid.node.state import Changes, StateReader
+from apid.rpc import FULL_NAME, ForwardServicer
+from apid.web.listeners import ListenError, open_sockets
+from apid.web.server import HttpServer
+from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, config_path
+from lictor.pb.lictor.v1 import forward_pb2_grpc
+from lictor.rpc import SERVER_OPTIONS, DaemonServer
+
+if TYPE_CHECKING:
+    from lictor.agent.link import SupervisorLink
+
+log = logging.getLogger("agent")
+
+EXIT_OK = 0
+EXIT_CANNOT_LISTEN = 1
+STOP_GRACE_S = 0.2
+
+
+def build_node(config: RuntimeConfig, link: SupervisorLink | None) -> Node:
+    """The surroundings of the endpoints; nothing is started yet."""
+    state = StateReader(config.data_dir)
+    changes = Changes(config.data_dir, state)
+    consensus = Consensus(config.data_dir, config.performance.rpc_hold_timeout_ns)
+    gossip = Gossip(config.data_dir, with_wan=config.server_mode)
+    return Node(
+        config=config,
+        state=state,
+        changes=changes,
+        consensus=consensus,
+        reads=Reads(config, state, changes, consensus),
+        gossip=gossip,
+        local=LocalAgent(config.data_dir),
+        forwarder=Forwarder(config, gossip),
+        link=link,
+    )
+
+
+def build_dispatcher(node: Node) -> Dispatcher:
+    """Every route of the API under the node's HTTP settings."""
+    http = node.config.http
+    return Dispatcher(
+        all_routes(node),
+        response_headers=http.response_headers,
+        block_endpoints=http.block_endpoints,
+        allow_write_from=http.allow_write_http_from,
+        pretty=http.pretty,
+        filter_unprintable=not http.disable_unprintable_char_filter,
+        translate_addresses=http.translate_wan_addrs,
+        elsewhere=node.forwarder.elsewhere,
+    )
+
+
+class Apid:
+    """One running apid."""
+
+    def __init__(self, config: RuntimeConfig, link: SupervisorLink | None) -> None:
+        self._config = config
+        self._link = link
+        self._stopping = asyncio.Event()
+        self._node = build_node(config, link)
+        self._dispatcher = build_dispatcher(self._node)
+        self._http = HttpServer(self._dispatcher, config.limits.http_max_conns_per_client, config.http.fast_lane)
+        self._internal = DaemonServer(config.data_dir, "apid", (FULL_NAME,))
+        self._forward: grpc.aio.Server | None = None
+
+    async def run(self) -> int:
+        """Serves until a signal or the supervisor ends it; the process's exit code."""
+        try:
+            sockets = self._open_sockets()
+        except ListenError as error:
+            log.error("%s", error)
+            return EXIT_CANNOT_LISTEN
+        self._handle_signals()
+        node = self._node
+        await self._http.listen(sockets)
+        if self._link is not None:
+            self._link.on_event("stop", lambda _: self._stopping.set())
+            self._link.on_event("reload", lambda _: self._reload())
+            await self._link.start()
+        servicer = ForwardServicer(self._dispatcher)
+        forward_pb2_grpc.add_ForwardServicer_to_server(servicer, self._internal.server)
+        await self._internal.start()
+        if self._config.server_mode:
+            node.consensus.start()
+            node.changes.start()
+            port = await self._listen_for_peers(servicer)
+            node.gossip.set_tags(**{API_PORT_TAG: str(port)})
+        node.gossip.start()
+        node.local.start()
+        for listener in sockets:
+            log.info("Started HTTP server: address=%s network=%s", *_described(listener))
+        if self._link is not None:
+            self._link.ready()
+        await self._stopping.wait()
+        await self._stop()
+        return EXIT_OK
+
+    def _open_sockets(self) -> list[object]:
+        config = self._config
+        if config.ports.http == DISABLED_PORT:
+            return []
+        return list(open_sockets(config.addresses.http, config.ports.http, config.http))
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        # Under a supervisor an interrupt reaches the whole process group, but when to stop is the supervisor's to say.
+        ignore = self._link is not None
+        loop.add_signal_handler(signal.SIGINT, (lambda: None) if ignore else self._stopping.set)
+
+    async def _listen_for_peers(self, servicer: ForwardServicer) -> int:
+        """Opens the forward port; the port that it became."""
+        config = self._config
+        server = grpc.aio.server(options=SERVER_OPTIONS)
+        forward_pb2_grpc.add_ForwardServicer_to_server(servicer, server)
+        host = f"[{config.bind_addr}]" if ":" in config.bind_addr else config.bind_addr
+        try:
+            port = server.add_insecure_port(f"{host}:{config.ports.api}")
+        except RuntimeError:
+            port = 0
+        if not port:
+            if config.ports.api_explicit:
+                raise ListenError(f"Error starting agent: cannot listen on {host}:{config.ports.api} (ports.api)")
+            port = server.add_insecure_port(f"{host}:0")
+        await server.start()
+        self._forward = server
+        return port
+
+    def _reload(self) -> None:
+        """Takes over what may change at run time; listeners and routes stay."""
+        config = RuntimeConfig.load(config_path(self._config.data_dir))
+        self._config = config
+        self._node.config = config
+        self._node.reads.config = config
+        self._http.lane.connections.maximum = config.limits.http_max_conns_per_client
+
+    async def _stop(self) -> None:
+        node = self._node
+        await self._http.stop()
+        if self._forward is not None:
+            await self._forward.stop(STOP_GRACE_S)
+        await self._internal.stop(STOP_GRACE_S)
+        if self._config.server_mode:
+            await node.changes.stop()
+            await node.consensus.stop()
+        await node.gossip.stop()
+        await node.local.stop()
+        await node.forwarder.close()
+        node.state.close()
+        if self._link is not None:
+            with contextlib.suppress(ConnectionError):
+                await self._link.close()
+
+
+def _described(listener: object) -> tuple[str, str]:
+    import socket
+
+    assert isinstance(listener, socket.socket)
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return str(name), "unix"
+    host, port = name[0], name[1]
+    return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}"), "tcp"

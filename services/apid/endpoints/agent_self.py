@@ -1,0 +1,276 @@
+"""/v1/agent/self and /v1/agent/members: what this agent is, and whom it knows (Consul 1.7: agent_endpoint.go)."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+import threading
+from typing import Any
+
+import grpc
+
+from apid.core.encoding import to_json
+from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError
+from apid.core.message import Request, Response
+from apid.core.routes import Operation, Route
+from apid.endpoints.debug_config import debug_config
+from apid.node.context import Node
+from apid.node.reading import json_response
+from lictor.pb.lictor.v1 import gossip_pb2, raft_pb2
+from lictor.rpc import DaemonNotRunning
+from lictor.version import BUILD
+
+# The answer goes out with what came back in this time: it is asked first of all, before everything runs.
+PARTS_TIMEOUT_S = 0.3
+COORDINATE_DIMENSIONS = 8
+INITIAL_ERROR = 1.5
+INITIAL_HEIGHT = 1e-05
+RAFT_STATES = {"leader": "Leader", "follower": "Follower", "candidate": "Candidate", "shutdown": "Shutdown"}
+
+
+class AgentSelfEndpoints:
+    """The agent's own description."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(
+                "/v1/agent/self",
+                {
+                    "GET": Operation(
+                        self.describe,
+                        "Configuration, member record and statistics of this agent",
+                        result={"type": "object"},
+                        namespaced=False,
+                        forwarded=False,
+                    )
+                },
+            ),
+            Route(
+                "/v1/agent/members",
+                {
+                    "GET": Operation(
+                        self.members,
+                        "The members of the LAN pool, or with wan of the WAN pool",
+                        query=("wan", "segment"),
+                        result={"type": "array", "items": {"type": "object"}},
+                        responses={400: "A segment of the WAN pool"},
+                        namespaced=False,
+                        forwarded=False,
+                    )
+                },
+            ),
+        ]
+
+    async def describe(self, request: Request) -> Response:
+        node, config = self._node, self._node.config
+        if not node.authorizer(request).agent_read(config.node_name):
+            raise Forbidden(PERMISSION_DENIED)
+        raft, gossip, coordinate = await asyncio.gather(self._raft(), self._gossip_stats(), self._coordinate())
+        answer = {
+            "Config": {
+                "Datacenter": config.datacenter,
+                "NodeName": config.node_name,
+                "NodeID": config.node_id,
+                "Revision": config.revision,
+                "Server": config.server_mode,
+                "Version": config.version,
+            },
+            "DebugConfig": debug_config(config),
+            "Coord": coordinate,
+            "Member": self._own_member(),
+            "Stats": self._stats(raft, gossip),
+            "Meta": dict(config.node_meta) | {"consul-network-segment": ""},
+        }
+        return json_response(to_json(answer))
+
+    def members(self, request: Request) -> Response:
+        wan = bool(request.get("wan"))
+        if segment := request.get("segment"):
+            if wan:
+                raise BadRequest("Cannot provide a segment with wan=true")
+            if segment != "_all":
+                raise HttpError("Network segments are not supported in this version of Consul")
+        pool = self._node.gossip.wan if wan else self._node.gossip.lan
+        authorizer = self._node.authorizer(request)
+        found = [member_dict(member) for member in pool.members.values() if authorizer.node_read(member.name)]
+        return json_response(to_json(found))
+
+    def _own_member(self) -> dict[str, Any]:
+        """Our record in the LAN pool; before gossipd tells, what it will be."""
+        config = self._node.config
+        known = self._node.gossip.lan.members.get(config.node_name)
+        if known is not None:
+            return member_dict(known)
+        lan = config.gossip_lan
+        own = gossip_pb2.Member(
+            name=config.node_name,
+            address=lan.advertise_addr,
+            port=lan.advertise_port,
+            tags={"dc": config.datacenter, "id": config.node_id, "role": "consul" if config.server_mode else "node"},
+            status=gossip_pb2.MEMBER_STATUS_ALIVE,
+            protocol_min=1,
+            protocol_max=5,
+            protocol_cur=2,
+            delegate_min=2,
+            delegate_max=5,
+            delegate_cur=4,
+        )
+        return member_dict(own)
+
+    async def _raft(self) -> raft_pb2.StatusResponse | None:
+        if not self._node.config.server_mode:
+            return None
+        try:
+            async with asyncio.timeout(PARTS_TIMEOUT_S):
+                return await self._node.consensus.status()
+        except (DaemonNotRunning, grpc.aio.AioRpcError, TimeoutError):
+            return raft_pb2.StatusResponse()
+
+    async def _gossip_stats(self) -> gossip_pb2.StatsResponse:
+        try:
+            async with asyncio.timeout(PARTS_TIMEOUT_S):
+                gossip = self._node.gossip
+                return await gossip.stub().Stats(gossip_pb2.StatsRequest(), metadata=gossip.metadata)
+        except (HttpError, grpc.aio.AioRpcError, TimeoutError):
+            return gossip_pb2.StatsResponse()
+
+    async def _coordinate(self) -> dict[str, Any] | None:
+        if self._node.config.coordinates.disabled:
+            return None
+        found = gossip_pb2.Coordinate(
+            vec=[0.0] * COORDINATE_DIMENSIONS, error=INITIAL_ERROR, adjustment=0.0, height=INITIAL_HEIGHT
+        )
+        try:
+            async with asyncio.timeout(PARTS_TIMEOUT_S):
+                gossip = self._node.gossip
+                request = gossip_pb2.CoordinatesRequest(pool=gossip_pb2.POOL_LAN, local_only=True)
+                answer = await gossip.stub().Coordinates(request, metadata=gossip.metadata)
+                if answer.nodes:
+                    found = answer.nodes[0].coordinate
+        except (HttpError, grpc.aio.AioRpcError, TimeoutError):
+            pass
+        return coordinate_dict(found)
+
+    def _stats(
+        self, raft: raft_pb2.StatusResponse | None, gossip: gossip_pb2.StatsResponse
+    ) -> dict[str, dict[str, str]]:
+        node, config = self._node, self._node.config
+        checks = node.local.checks.values()
+        ttl_checks = sum(check.get("Type") == "ttl" for check in checks)
+        stats: dict[str, dict[str, str]] = {
+            "agent": {
+                "check_monitors": str(sum(check.get("Type") == "script" for check in checks)),
+                "check_ttls": str(ttl_checks),
+                "checks": str(len(checks)),
+                "services": str(len(node.local.services)),
+            },
+            "build": {"prerelease": "", "revision": config.revision, "version": config.version},
+        }
+        acl = "enabled" if config.acl.enabled else "disabled"
+        if raft is None:
+            servers = len(node.gossip.lan.alive_servers(config.datacenter))
+            stats["consul"] = {"acl": acl, "known_servers": str(servers), "server": "false"}
+        else:
+            datacenters = {member.tags.get("dc", "") for member in node.gossip.wan.members.values()} | {
+                config.datacenter
+            }
+            stats["consul"] = {
+                "acl": acl,
+                "bootstrap": _bool(config.bootstrap or config.bootstrap_expect == 1),
+                "known_datacenters": str(len(datacenters)),
+                "leader": _bool(raft.state == "leader"),
+                "leader_addr": raft.leader_address,
+                "server": "true",
+            }
+            stats["raft"] = _raft_stats(raft)
+        stats["runtime"] = {
+            "arch": sys.implementation.cache_tag or "python",
+            "cpu_count": str(len(_cpus())),
+            "goroutines": str(threading.active_count()),
+            "max_rss_kb": str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
+            "os": sys.platform,
+            "version": f"python{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}",
+            "build": BUILD,
+        }
+        stats["serf_lan"] = dict(gossip.lan)
+        if raft is not None:
+            stats["serf_wan"] = dict(gossip.wan)
+        return stats
+
+
+def _cpus() -> set[int]:
+    import os
+
+    return os.sched_getaffinity(0)
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _raft_stats(raft: raft_pb2.StatusResponse) -> dict[str, str]:
+    if raft.last_contact_ms < 0:
+        contact = "never"
+    elif raft.state == "leader":
+        contact = "0"
+    else:
+        contact = f"{raft.last_contact_ms}ms"
+    voters = sum(server.voter for server in raft.servers)
+    return {
+        "applied_index": str(raft.applied_index),
+        "commit_index": str(raft.commit_index),
+        "fsm_pending": "0",
+        "last_contact": contact,
+        "last_log_index": str(raft.last_log_index),
+        "last_log_term": str(raft.last_log_term),
+        "last_snapshot_index": str(raft.last_snapshot_index),
+        "last_snapshot_term": str(raft.last_snapshot_term),
+        "latest_configuration": ", ".join(
+            f"{{Suffrage:{'Voter' if server.voter else 'Nonvoter'} ID:{server.id} Address:{server.address}}}"
+            for server in raft.servers
+        ),
+        "num_peers": str(max(voters - 1, 0)),
+        "protocol_version": "3",
+        "protocol_version_max": "3",
+        "protocol_version_min": "0",
+        "snapshot_version_max": "1",
+        "snapshot_version_min": "0",
+        "state": RAFT_STATES.get(raft.state, "Follower"),
+        "term": str(raft.term),
+    }
+
+
+def member_dict(member: gossip_pb2.Member) -> dict[str, Any]:
+    """A member as the HTTP API shows it; tags of our own stay inside."""
+    return {
+        "Name": member.name,
+        "Addr": member.address,
+        "Port": member.port,
+        "Tags": {key: value for key, value in sorted(member.tags.items()) if not key.startswith("lictor_")},
+        "Status": member.status,
+        "ProtocolMin": member.protocol_min,
+        "ProtocolMax": member.protocol_max,
+        "ProtocolCur": member.protocol_cur,
+        "DelegateMin": member.delegate_min,
+        "DelegateMax": member.delegate_max,
+        "DelegateCur": member.delegate_cur,
+    }
+
+
+def coordinate_dict(coordinate: gossip_pb2.Coordinate) -> dict[str, Any]:
+    """A coordinate as the HTTP API shows it: whole numbers without a point."""
+    return {
+        "Vec": [go_number(part) for part in coordinate.vec],
+        "Error": go_number(coordinate.error),
+        "Adjustment": go_number(coordinate.adjustment),
+        "Height": go_number(coordinate.height),
+    }
+
+
+def go_number(value: float) -> float | int:
+    """A float as Go's JSON writes it."""
+    return int(value) if value.is_integer() and abs(value) < 1e21 else value

@@ -1,0 +1,17 @@
+"""All routes of the API, gathered."""
+
+from __future__ import annotations
+
+from apid.core.routes import Route
+from apid.endpoints.agent_self import AgentSelfEndpoints
+from apid.endpoints.kv import KvEndpoints
+from apid.endpoints.root import RootEndpoints
+from apid.endpoints.status import StatusEndpoints
+from apid.node.context import Node
+
+AREAS = (RootEndpoints, StatusEndpoints, KvEndpoints, AgentSelfEndpoints)
+
+
+def all_routes(node: Node) -> list[Route]:
+    """The routes of every area, on this node."""
+    return [route for area in AREAS for route in area(node).routes()]

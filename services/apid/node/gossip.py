@@ -1,0 +1,112 @@
+"""The node's gossipd as the endpoints see it: a live copy of both member lists, and its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import grpc
+
+from apid.core.errors import HttpError
+from lictor.pb.lictor.v1 import gossip_pb2, gossip_pb2_grpc
+from lictor.rpc import DaemonChannel, DaemonNotRunning
+
+log = logging.getLogger("agent.http")
+
+RECONNECT_DELAY_S = 0.1
+MAX_RECONNECT_DELAY_S = 1.0
+CALL_TIMEOUT_S = 30.0
+SERVER_ROLE = "consul"
+
+
+class Members:
+    """The members of one pool by name."""
+
+    def __init__(self, pool: gossip_pb2.Pool) -> None:
+        self.pool = pool
+        self.members: dict[str, gossip_pb2.Member] = {}
+        self.known = asyncio.Event()
+        self.listeners: list[Callable[[], None]] = []
+
+    def take(self, event: gossip_pb2.MemberEvent) -> None:
+        kind = event.kind
+        if kind == gossip_pb2.MemberEvent.KIND_SNAPSHOT:
+            self.members = {}
+        if kind == gossip_pb2.MemberEvent.KIND_REAP:
+            for member in event.members:
+                self.members.pop(member.name, None)
+        else:
+            for member in event.members:
+                self.members[member.name] = member
+        self.known.set()
+        for listener in self.listeners:
+            listener()
+
+    def alive_servers(self, datacenter: str = "") -> list[gossip_pb2.Member]:
+        """Living servers, of one datacenter when it is given."""
+        return [
+            member
+            for member in self.members.values()
+            if member.tags.get("role") == SERVER_ROLE
+            and member.status == gossip_pb2.MEMBER_STATUS_ALIVE
+            and (not datacenter or member.tags.get("dc") == datacenter)
+        ]
+
+
+class Gossip:
+    """Calls to the local gossipd; `lan` and `wan` are kept up to date by its event streams."""
+
+    def __init__(self, data_dir: str, with_wan: bool) -> None:
+        self._daemon = DaemonChannel(data_dir, "gossipd")
+        self.lan = Members(gossip_pb2.POOL_LAN)
+        self.wan = Members(gossip_pb2.POOL_WAN)
+        self._with_wan = with_wan
+        self._tags: dict[str, str] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._daemon.metadata
+
+    def stub(self) -> gossip_pb2_grpc.GossipAsyncStub:
+        """Errors: HttpError when gossipd does not run."""
+        try:
+            return gossip_pb2_grpc.GossipStub(self._daemon.channel())  # type: ignore[return-value]
+        except DaemonNotRunning as error:
+            raise HttpError(str(error)) from None
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks.append(loop.create_task(self._follow(self.lan)))
+        if self._with_wan:
+            self._tasks.append(loop.create_task(self._follow(self.wan)))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._daemon.close()
+
+    def set_tags(self, **tags: str) -> None:
+        """Tags of this node that gossipd shall carry; told again whenever gossipd comes back."""
+        self._tags.update(tags)
+
+    async def _follow(self, members: Members) -> None:
+        delay_s = RECONNECT_DELAY_S
+        while True:
+            try:
+                stub = gossip_pb2_grpc.GossipStub(self._daemon.channel())
+                if self._tags and members is self.lan:
+                    request = gossip_pb2.SetTagsRequest(set=self._tags)
+                    await stub.SetTags(request, metadata=self.metadata, timeout=CALL_TIMEOUT_S)
+                call = stub.MemberEvents(gossip_pb2.MemberEventsRequest(pool=members.pool), metadata=self.metadata)
+                async for event in call:
+                    delay_s = RECONNECT_DELAY_S
+                    members.take(event)
+            except DaemonNotRunning:
+                delay_s = RECONNECT_DELAY_S
+            except grpc.aio.AioRpcError as error:
+                log.debug("member events ended: error=%s", error.details())
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, MAX_RECONNECT_DELAY_S)

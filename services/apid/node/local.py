@@ -1,0 +1,105 @@
+"""The node's checkd as the endpoints see it: a live copy of local services and checks, and its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import grpc
+
+from apid.core.errors import HttpError
+from lictor.pb.lictor.v1 import agent_pb2, agent_pb2_grpc
+from lictor.rpc import DaemonChannel, DaemonNotRunning
+
+log = logging.getLogger("agent.http")
+
+RECONNECT_DELAY_S = 0.05
+MAX_RECONNECT_DELAY_S = 0.5
+CALL_TIMEOUT_S = 30.0
+# A change is answered once the copy shows it, so that the next read sees it.
+SEEN_TIMEOUT_S = 2.0
+
+
+class LocalAgent:
+    """Services and checks of this node. `services` and `checks` are as the HTTP API shows them, by ID."""
+
+    def __init__(self, data_dir: str) -> None:
+        self._daemon = DaemonChannel(data_dir, "checkd")
+        self.services: dict[str, dict[str, Any]] = {}
+        self.checks: dict[str, dict[str, Any]] = {}
+        self.version = 0
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._daemon.metadata
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._follow())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._daemon.close()
+
+    def changed(self) -> asyncio.Event:
+        """Set at the next change of the copy (each change makes a new event)."""
+        return self._changed
+
+    async def call(self, method: str, request: Any) -> None:
+        """One change. Errors: HttpError with the status and text that checkd gives."""
+        try:
+            stub = agent_pb2_grpc.LocalAgentStub(self._daemon.channel())
+            answer = await getattr(stub, method)(request, metadata=self.metadata, timeout=CALL_TIMEOUT_S)
+        except DaemonNotRunning as error:
+            raise HttpError(str(error)) from None
+        except grpc.aio.AioRpcError as error:
+            raise HttpError(f"checkd: {error.details()}") from None
+        if answer.status != 200:
+            raise HttpError(answer.error, answer.status or 500)
+
+    async def refresh(self) -> None:
+        """Brings the copy up to date now."""
+        try:
+            stub = agent_pb2_grpc.LocalAgentStub(self._daemon.channel())
+            snapshot = await stub.Snapshot(
+                agent_pb2.LocalSnapshotRequest(), metadata=self.metadata, timeout=CALL_TIMEOUT_S
+            )
+        except DaemonNotRunning as error:
+            raise HttpError(str(error)) from None
+        except grpc.aio.AioRpcError as error:
+            raise HttpError(f"checkd: {error.details()}") from None
+        self._take(snapshot)
+
+    async def _follow(self) -> None:
+        delay_s = RECONNECT_DELAY_S
+        while True:
+            try:
+                stub = agent_pb2_grpc.LocalAgentStub(self._daemon.channel())
+                first = True
+                async for snapshot in stub.Watch(agent_pb2.LocalSnapshotRequest(), metadata=self.metadata):
+                    delay_s = RECONNECT_DELAY_S
+                    if first:
+                        # A checkd that came back counts from anew.
+                        self.version = 0
+                        first = False
+                    self._take(snapshot)
+            except DaemonNotRunning:
+                delay_s = RECONNECT_DELAY_S
+            except grpc.aio.AioRpcError as error:
+                log.debug("local state stream ended: error=%s", error.details())
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, MAX_RECONNECT_DELAY_S)
+
+    def _take(self, snapshot: agent_pb2.LocalSnapshotResponse) -> None:
+        if snapshot.version < self.version:
+            return
+        self.version = snapshot.version
+        self.services = json.loads(snapshot.services_json or b"{}")
+        self.checks = json.loads(snapshot.checks_json or b"{}")
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

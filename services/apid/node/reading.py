@@ -1,0 +1,241 @@
+"""Reads: consistency, blocking and the headers that go with them, once for all endpoints.
+
+An endpoint gives a query (a pure function over a transaction) and how to render its value; whether it may run at
+once, needs a barrier, blocks or is answered from the agent's cache is decided here. Everything that may be answered
+from the local state without asking anybody is answered synchronously.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from apid.core.errors import HttpError, NoLeader
+from apid.core.message import JSON, Answer, HeaderList, Request, Response, text_response
+from apid.core.read_options import INDEX_WAIT_FRACTION, ReadRequest, parse_read, wait_limit_ns
+from apid.node.consensus import Consensus
+from apid.node.query_cache import CacheState, QueryCache
+from apid.node.state import Changes, StateReader
+from lictor.config.runtime import RuntimeConfig
+from lictor.state.lmdb_store import LmdbTxn
+from lictor.state.queries.read import QueryError
+from lictor.state.store import ReadTxn
+
+KNOWN_LEADER = (b"X-Consul-Knownleader", b"true")
+NO_LEADER = (b"X-Consul-Knownleader", b"false")
+CONTACT_NOW = (b"X-Consul-Lastcontact", b"0")
+LEVELS = {level: (b"X-Consul-Effective-Consistency", level.encode()) for level in ("leader", "stale", "consistent")}
+QUERY_ERROR_STATUS = {"invalid": 500, "bad-request": 400, "denied": 403, "not-found": 404}
+# What a failed read's headers say: an empty answer's meta data.
+FAILED_META: HeaderList = [(b"X-Consul-Index", b"1"), NO_LEADER, CONTACT_NOW]
+
+
+class QueryResult(Protocol):
+    """What a query of lictor.state gives."""
+
+    @property
+    def value(self) -> Any: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def topics(self) -> Any: ...
+
+
+Query: TypeAlias = Callable[[ReadTxn], QueryResult]
+Render: TypeAlias = Callable[[Any], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStyle:
+    """How an endpoint shows its read: whether the consistency is named, whether failures carry (empty) meta data."""
+
+    show_level: bool = False
+    meta_on_error: bool = False
+    cached: bool = False
+
+
+DISCOVERY = ReadStyle(show_level=True, meta_on_error=True)
+CACHED_DISCOVERY = ReadStyle(show_level=True, meta_on_error=True, cached=True)
+PLAIN = ReadStyle(meta_on_error=True)
+BARE_ERRORS = ReadStyle()
+
+
+class Reads:
+    """Runs queries for endpoints."""
+
+    def __init__(self, config: RuntimeConfig, state: StateReader, changes: Changes, consensus: Consensus) -> None:
+        self.config = config
+        self._state = state
+        self._changes = changes
+        self._consensus = consensus
+        self._cache = QueryCache()
+        self._random = random.Random()
+        self._may_keep = config.http.fast_lane and not config.acl.enabled
+
+    def parse(self, request: Request) -> ReadRequest:
+        """The request's options. Errors: BadRequest."""
+        return parse_read(request, self.config.http.discovery_max_stale_ns)
+
+    def answer(
+        self,
+        request: Request,
+        query: Query,
+        render: Render,
+        style: ReadStyle = PLAIN,
+        options: ReadRequest | None = None,
+        version_keys: tuple[bytes, ...] = (),
+    ) -> Answer:
+        """The answer to a reading request.
+
+        `version_keys` name records whose bytes decide the answer completely: with them it may be kept and given again
+        while they are unchanged.
+        """
+        if options is None:
+            options = self.parse(request)
+        if not options.min_index and not options.cached and not options.stale and not options.consistent:
+            state = self._state
+            if state.serves_default():
+                try:
+                    with state.read() as txn:
+                        result = query(txn)
+                        versions = [txn.get(key) for key in version_keys] if version_keys and self._may_keep else None
+                    response = _respond(result, render, style, options.level, KNOWN_LEADER, CONTACT_NOW)
+                except (HttpError, QueryError) as error:
+                    return _refuse(error, style)
+                if versions is not None and None not in versions:
+                    response.fresh = _freshness(state, version_keys, versions)
+                return response
+        return self._answer_later(request, query, render, style, options)
+
+    async def _answer_later(
+        self, request: Request, query: Query, render: Render, style: ReadStyle, options: ReadRequest
+    ) -> Response:
+        try:
+            cache_state = self._cache.look(request, options) if style.cached and options.cached else None
+            if cache_state is not None and cache_state.hit and self._state.raft().applied_index:
+                result, leader, contact = self._run_stale(query)
+            else:
+                result, leader, contact = await self.run(query, options)
+            response = _respond(result, render, style, options.level, leader, contact)
+        except (HttpError, QueryError) as error:
+            return _refuse(error, style)
+        if cache_state is not None:
+            self._note_cache(request, response, cache_state)
+        return response
+
+    def _note_cache(self, request: Request, response: Response, cache_state: CacheState) -> None:
+        if cache_state.hit:
+            response.headers += [(b"X-Cache", b"HIT"), (b"Age", b"%d" % cache_state.age_s)]
+        else:
+            response.headers.append((b"X-Cache", b"MISS"))
+            self._cache.keep(request)
+
+    def _run_stale(self, query: Query) -> tuple[QueryResult, tuple[bytes, bytes], tuple[bytes, bytes]]:
+        with self._state.read() as txn:
+            return query(txn), KNOWN_LEADER, CONTACT_NOW
+
+    async def run(
+        self, query: Query, options: ReadRequest
+    ) -> tuple[QueryResult, tuple[bytes, bytes], tuple[bytes, bytes]]:
+        """A query's result with the leader and contact headers, after whatever waiting the options ask for."""
+        if not options.min_index:
+            return await self._run_once(query, options)
+        limit_ns = wait_limit_ns(options.wait_ns, self.config.default_query_time_ns, self.config.max_query_time_ns)
+        limit_s = limit_ns / 1e9
+        limit_s += self._random.uniform(0, limit_s / INDEX_WAIT_FRACTION)
+        deadline_s = asyncio.get_running_loop().time() + limit_s
+        resets = self._changes.resets
+        while True:
+            found = await self._run_once(query, options)
+            if found[0].index > options.min_index or self._changes.resets != resets:
+                return found
+            watcher = self._changes.watch(found[0].topics)
+            try:
+                # What changed between the read and the registration is seen by reading once more.
+                again = self._peek(query)
+                if again is not None and again.index > options.min_index:
+                    continue
+                async with asyncio.timeout_at(deadline_s):
+                    await watcher.event.wait()
+            except TimeoutError:
+                return await self._run_once(query, options)
+            finally:
+                self._changes.forget(watcher)
+
+    def _peek(self, query: Query) -> QueryResult | None:
+        try:
+            with self._state.read() as txn:
+                return query(txn)
+        except NoLeader:
+            return None
+
+    async def _run_once(
+        self, query: Query, options: ReadRequest
+    ) -> tuple[QueryResult, tuple[bytes, bytes], tuple[bytes, bytes]]:
+        state = self._state
+        if options.stale:
+            raft = state.raft()
+            contact_ms = state.last_contact_ms(raft)
+            fresh_enough = not options.max_stale_ns or contact_ms * 1_000_000 <= options.max_stale_ns
+            if raft.applied_index and fresh_enough:
+                with state.read() as txn:
+                    result = query(txn)
+                if state.serves_default():
+                    contact_ms = 0
+                leader = KNOWN_LEADER if raft.known_leader else NO_LEADER
+                return result, leader, (b"X-Consul-Lastcontact", b"%d" % contact_ms)
+        if options.consistent or not state.serves_default():
+            index = await self._consensus.barrier()
+            await self._changes.caught_up(index)
+        with state.read() as txn:
+            return query(txn), KNOWN_LEADER, CONTACT_NOW
+
+
+def _respond(
+    result: QueryResult,
+    render: Render,
+    style: ReadStyle,
+    level: str,
+    leader: tuple[bytes, bytes],
+    contact: tuple[bytes, bytes],
+) -> Response:
+    response = render(result.value)
+    response.headers += [(b"X-Consul-Index", b"%d" % (result.index or 1)), leader, contact]
+    if style.show_level:
+        response.headers.append(LEVELS[level])
+    return response
+
+
+def _refuse(error: HttpError | QueryError, style: ReadStyle) -> Response:
+    status = error.status if isinstance(error, HttpError) else QUERY_ERROR_STATUS.get(error.kind, 500)
+    return text_response(status, str(error), list(FAILED_META) if style.meta_on_error else None)
+
+
+def _freshness(state: StateReader, keys: tuple[bytes, ...], versions: list[bytes | None]) -> Callable[[], bool]:
+    """A test whether the records still have these bytes and this server may still answer `default` reads."""
+    generation = state.raft().generation
+    if len(keys) == 1:
+        key, version = keys[0], versions[0]
+
+        def unchanged(txn: LmdbTxn) -> bool:
+            return txn.get(key) == version
+    else:
+
+        def unchanged(txn: LmdbTxn) -> bool:
+            return all(txn.get(key) == version for key, version in zip(keys, versions, strict=True))
+
+    def fresh() -> bool:
+        if not state.serves_default() or state.raft().generation != generation:
+            return False
+        with state.read() as txn:
+            return unchanged(txn)
+
+    return fresh
+
+
+def json_response(body: bytes) -> Response:
+    """A rendered JSON body."""
+    return Response(200, body, JSON)
