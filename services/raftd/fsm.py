@@ -1,0 +1,106 @@
+"""The replicated state machine: committed entries into the LMDB store, one transaction per batch.
+
+The index and term of the last entry are stored in the same transaction, so a restart knows what is applied. The caller
+gets each command's encoded result and what changed, for the change stream and the leader's timers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import lmdb
+
+from lictor.state import keys
+from lictor.state.apply import apply_batch
+from lictor.state.commands import encode_result
+from lictor.state.lmdb_store import LmdbStore
+from lictor.state.writer import ReleasedLock
+from raftd.core.entry import Entry, EntryKind
+from raftd.core.snapshot import SnapshotMeta
+from raftd.storage.generations import Generations, decode_applied, read_applied
+from raftd.storage.snapshots import STATE_FILE, Draft, SnapshotStore
+
+NOTHING = b""
+"""Result of entries that are no commands."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What applying some entries gave. `results` has one item per entry, `NOTHING` for those that are no commands."""
+
+    results: list[bytes]
+    topics: set[str] = field(default_factory=set)
+    released_locks: list[ReleasedLock] = field(default_factory=list)
+    created_sessions: list[str] = field(default_factory=list)
+    destroyed_sessions: list[str] = field(default_factory=list)
+
+
+class StateMachine:
+    """Owns the store; only the event loop's thread uses it, except for `copy`."""
+
+    def __init__(self, generations: Generations, snapshots: SnapshotStore) -> None:
+        self._generations = generations
+        self._snapshots = snapshots
+        self.store: LmdbStore
+        self.applied_index = 0
+        self.applied_term = 0
+
+    @property
+    def generation(self) -> int:
+        """Number of the state directory in use."""
+        return self._generations.number
+
+    def open(self, log_last_index: int, snapshot: SnapshotMeta | None) -> None:
+        """Take up the stored state, see `Generations.open`."""
+        self.store = self._generations.open(log_last_index, snapshot)
+        self._read_applied()
+
+    def restore(self, snapshot: SnapshotMeta) -> None:
+        """Replace everything by a snapshot."""
+        previous = self.store
+        self.store = self._generations.replace(snapshot)
+        previous.close()
+        self._generations.retire()
+        self._read_applied()
+        assert self.applied_index == snapshot.index, f"snapshot {snapshot.id} holds index {self.applied_index}"
+
+    def _read_applied(self) -> None:
+        self.applied_index, self.applied_term = read_applied(self.store)
+
+    def apply(self, entries: Sequence[Entry]) -> Batch:
+        """Apply entries in order, all in one transaction. Raises StoreError (nothing applied then)."""
+        assert entries[0].index == self.applied_index + 1, f"entry {entries[0].index} after {self.applied_index}"
+        last = entries[-1]
+        commands = [(entry.index, entry.data) for entry in entries if entry.kind == EntryKind.COMMAND]
+        with self.store.write() as txn:
+            if commands:
+                applied = apply_batch(txn, commands)
+            txn.put(keys.APPLIED, last.index.to_bytes(8, "big") + last.term.to_bytes(8, "big"))
+        self.applied_index, self.applied_term = last.index, last.term
+        if not commands:
+            return Batch([NOTHING] * len(entries))
+        results = [encode_result(result) for result in applied.results]
+        if len(results) != len(entries):
+            given = iter(results)
+            results = [next(given) if entry.kind == EntryKind.COMMAND else NOTHING for entry in entries]
+        return Batch(
+            results, applied.topics, applied.released_locks, applied.created_sessions, applied.destroyed_sessions
+        )
+
+    def copy(self) -> Draft:
+        """A consistent copy as the draft of a snapshot; may run on another thread. Raises as `Files`, StoreError."""
+        directory = self._snapshots.draft_directory()
+        path = directory / STATE_FILE
+        self.store.copy(path)
+        index, term = _applied_in_copy(path)
+        return self._snapshots.seal(directory, index, term)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+
+def _applied_in_copy(path: Path) -> tuple[int, int]:
+    """What a copied environment holds; opened as a file of its own."""
+    with lmdb.open(str(path), subdir=False, readonly=True, lock=False) as environment, environment.begin() as txn:
+        return decode_applied(txn.get(keys.APPLIED))

@@ -1,0 +1,72 @@
+"""raftd: one server's consensus, state machine and, when it leads, the leader's duties.
+
+`run` is called by the supervisor in a forked child, `main` from the command line. Exit codes: 0 after an orderly stop,
+1 when the configuration, the data directory or an address cannot be used, or when the disk failed.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+
+import uvloop
+
+from lictor.agent.link import SupervisorLink
+from lictor.config.runtime import RuntimeConfig
+from raftd.server import RaftServer, StartError
+from raftd.storage.errors import StorageError
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long the loop's thread may keep the log writer's thread waiting after a sync."""
+
+log = logging.getLogger("agent.server.raft")
+
+
+def run(config: RuntimeConfig, link: SupervisorLink | None) -> int:
+    """Serve until told to stop; returns the exit code."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config, link))
+
+
+async def _serve(config: RuntimeConfig, link: SupervisorLink | None) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    server = RaftServer(config, stopping)
+    if link is not None:
+        link.on_event("stop", lambda message: stopping.set())
+        server.serve_link(link)
+        await link.start()
+    try:
+        await server.start()
+    except (StorageError, StartError) as error:
+        log.error("raftd cannot start: error=%s", error)
+        await server.stop()
+        return 1
+    if link is not None:
+        link.ready()
+    await stopping.wait()
+    await server.stop()
+    if link is not None:
+        await link.close()
+    return 1 if server.failed else 0
+
+
+def main() -> int:
+    """Console script: takes the flags of `consul agent`."""
+    from lictor.config.errors import ConfigError
+    from lictor.config.goflags import FlagError, HelpWanted
+    from lictor.config.load import for_daemon
+
+    try:
+        config = for_daemon(sys.argv[1:])
+    except (ConfigError, FlagError, HelpWanted) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return run(config, None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

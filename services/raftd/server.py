@@ -1,0 +1,187 @@
+"""One server put together: storage, core, driver, gRPC listeners, and the leader's duties."""
+
+import asyncio
+import logging
+import random
+import time
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from lictor.agent.link import SupervisorLink
+from lictor.config.runtime import RuntimeConfig
+from lictor.page import PageWriter
+from lictor.pb.lictor.v1 import raft_pb2_grpc
+from lictor.rpc import SERVER_OPTIONS, DaemonServer
+from lictor.state.store import StoreError
+from raftd.calls import Calls
+from raftd.changes import Changes
+from raftd.core.config import MS, RaftConfig
+from raftd.core.configuration import Configuration, Server
+from raftd.core.raft import Raft
+from raftd.driver import Driver
+from raftd.fsm import StateMachine
+from raftd.peers import PeerChannels
+from raftd.router import Router
+from raftd.rpc import ConsensusService, RaftPeerService
+from raftd.snapshotter import Snapshotter
+from raftd.storage.errors import StorageError
+from raftd.storage.files import Files
+from raftd.storage.generations import Generations, boot_id
+from raftd.storage.snapshots import SnapshotStore
+from raftd.storage.wal import Wal
+from raftd.transport import Transport
+
+STOP_GRACE_S = 0.1
+CORE_LEASE_PERCENT = 50
+"""A lease above this part of the heartbeat timeout could outlive it under clock drift; it is cut to it."""
+
+log = logging.getLogger("agent.server.raft")
+
+
+class StartError(Exception):
+    """Something outside the data directory keeps this server from starting."""
+
+
+def core_config(config: RuntimeConfig) -> RaftConfig:
+    """The core's numbers from the agent's."""
+    raft = config.raft
+    return RaftConfig(
+        id=config.node_id,
+        heartbeat_timeout_ns=raft.heartbeat_timeout_ns,
+        election_timeout_ns=max(raft.election_timeout_ns, raft.heartbeat_timeout_ns),
+        lease_timeout_ns=min(raft.leader_lease_timeout_ns, raft.heartbeat_timeout_ns * CORE_LEASE_PERCENT // 100),
+        quorum_timeout_ns=max(raft.election_timeout_ns, raft.heartbeat_timeout_ns),
+        commit_notice_ns=min(raft.commit_timeout_ns, 10 * MS),
+    )
+
+
+class RaftServer:
+    """Everything that `main` starts and stops."""
+
+    def __init__(self, config: RuntimeConfig, stopping: asyncio.Event) -> None:
+        self.config = config
+        self.failed = False
+        """Whether the disk made it end."""
+        self._stopping = stopping
+        self._directory = Path(config.data_dir) / "raft"
+        self.address = f"{_bracketed(config.raft.advertise_addr)}:{config.ports.server}"
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._daemon: DaemonServer | None = None
+        self._public: grpc.aio.Server | None = None
+        self._driver: Driver | None = None
+        self._router: Router | None = None
+        self._transport: Transport | None = None
+        self._channels: PeerChannels | None = None
+
+    # --- start and stop ---------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open storage, begin, listen. Raises StorageError, StartError."""
+        config = self.config
+        driver = self._driver = self._open_storage()
+        channels = self._channels = PeerChannels()
+        transport = self._transport = Transport(config.node_id, self.address, channels, driver.unreachable)
+        driver.outbound = transport
+        hold_timeout_ns = config.performance.rpc_hold_timeout_ns
+        router = self._router = Router(driver, transport, channels, hold_timeout_ns)
+        calls = Calls(driver, transport, channels, hold_timeout_ns)
+        await self._listen(driver, router, calls, transport)
+        driver.start()
+        self._maybe_bootstrap_alone(driver)
+        raft = config.raft
+        snapshotter = Snapshotter(driver, raft.snapshot_interval_ns, raft.snapshot_threshold, raft.trailing_logs)
+        self._keep(snapshotter.run())
+
+    def _open_storage(self) -> Driver:
+        files = Files(durable=not self.config.dev_mode)
+        wal = Wal(self._directory / "wal", files)
+        snapshots = SnapshotStore(self._directory / "snapshots", files)
+        newest = snapshots.newest()
+        machine = StateMachine(Generations(self._directory, files, snapshots, boot_id()), snapshots)
+        try:
+            machine.open(wal.summary.last_index, newest)
+        except StoreError as error:
+            raise StorageError(str(error)) from error
+        raft = Raft(
+            core_config(self.config),
+            time.monotonic_ns(),
+            random.Random().randint,
+            wal,
+            wal.hard_state,
+            wal.summary,
+            newest,
+            machine.applied_index,
+        )
+        page = PageWriter(self.config.data_dir)
+        return Driver(self.config.node_id, raft, wal, machine, snapshots, page, Changes(), self._disk_failed)
+
+    async def _listen(self, driver: Driver, router: Router, calls: Calls, transport: Transport) -> None:
+        config = self.config
+        public = self._public = grpc.aio.server(options=SERVER_OPTIONS)
+        raft_pb2_grpc.add_RaftPeerServicer_to_server(RaftPeerService(driver, transport), public)  # type: ignore[no-untyped-call]
+        raft_pb2_grpc.add_ConsensusServicer_to_server(ConsensusService(driver, router, calls, for_peers=True), public)  # type: ignore[no-untyped-call]
+        bind = f"{_bracketed(config.raft.bind_addr)}:{config.ports.server}"
+        try:
+            port = public.add_insecure_port(bind)
+        except RuntimeError as error:
+            raise StartError(f"cannot listen on {bind} (server RPC): address in use or not ours") from error
+        if port == 0:
+            raise StartError(f"cannot listen on {bind} (server RPC)")
+        self._daemon = DaemonServer(config.data_dir, "raftd", ("lictor.v1.Consensus",))
+        raft_pb2_grpc.add_ConsensusServicer_to_server(  # type: ignore[no-untyped-call]
+            ConsensusService(driver, router, calls, for_peers=False), self._daemon.server
+        )
+        await public.start()
+        await self._daemon.start()
+
+    def _maybe_bootstrap_alone(self, driver: Driver) -> None:
+        """`-bootstrap`: a cluster of this server, when it has no log yet."""
+        config = self.config
+        if not (config.bootstrap or config.dev_mode) or driver.raft.last_index:
+            return
+        driver.bootstrap(Configuration((Server(config.node_id, self.address),)))
+
+    def serve_link(self, link: SupervisorLink) -> None:
+        """Answer the supervisor's requests."""
+
+    def _keep(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("raftd: a duty failed", exc_info=error)
+            self.failed = True
+            self._stopping.set()
+
+    def _disk_failed(self, error: StorageError) -> None:
+        log.error("storage failed, ending: error=%s", error)
+        self.failed = True
+        self._stopping.set()
+
+    async def stop(self) -> None:
+        """End everything; what was acknowledged is durable already."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._driver is not None:
+            self._driver.stop()
+        if self._router is not None:
+            await self._router.close()
+        if self._transport is not None:
+            await self._transport.close()
+        if self._daemon is not None:
+            await self._daemon.stop(STOP_GRACE_S)
+        if self._public is not None:
+            await self._public.stop(STOP_GRACE_S)
+        if self._channels is not None:
+            await self._channels.close()
+
+
+def _bracketed(address: str) -> str:
+    """An IP as it stands before a port."""
+    return f"[{address}]" if ":" in address else address
