@@ -345,9 +345,9 @@ class PoolDriver:
         except MergeRefused as error:
             self._logs["memberlist"].error("memberlist: Failed push/pull merge: %s from=%s", error, peer)
 
-    def _merge_or_raise(self, remote: PushPull) -> None:
+    def _merge_or_raise(self, remote: PushPull, ignore_old_events: bool = False) -> None:
         try:
-            self.pool.merge(remote, self._clock_ns())
+            self.pool.merge(remote, self._clock_ns(), ignore_old_events)
         finally:
             self._settle()
 
@@ -384,14 +384,14 @@ class PoolDriver:
         self.pool.stream_ping_done(effect.sequence, worked, self._clock_ns())
         self._settle()
 
-    async def _push_pull(self, to: tuple[str, int], join: bool) -> None:
+    async def _push_pull(self, to: tuple[str, int], join: bool, ignore_old_events: bool = False) -> None:
         """Exchange views with one node. Raises StreamFailed, MergeRefused."""
         self._logs["memberlist"].debug("memberlist: Initiating push/pull sync with: %s", join_host_port(*to))
         answer = await self._ask_over_stream(to, self._own_view(join), self._stream_timeout_s)
         if not isinstance(answer, PushPull):
             raise StreamFailed(f"received invalid msgType, expected pushPull, got {type(answer).__name__}")
         # The responder echoes the flag, but what counts here is what we asked for.
-        self._merge_or_raise(answer._replace(join=join))
+        self._merge_or_raise(answer._replace(join=join), ignore_old_events)
 
     async def _background_push_pull(self, node: str, to: tuple[str, int], join: bool) -> None:
         try:
@@ -414,7 +414,7 @@ class PoolDriver:
                 continue
             for host, port in endpoints:
                 try:
-                    await self._push_pull(Endpoint(host, port), True)
+                    await self._push_pull(Endpoint(host, port), True, ignore_old_events=True)
                     reached += 1
                 except (StreamFailed, MergeRefused) as error:
                     errors.append(f"Failed to join {host}: {error}")

@@ -183,8 +183,11 @@ class Pool:
         """Our whole view, to be sent."""
         return PushPull(join, tuple(self.swim.nodes.values()), self.serf.local_state())
 
-    def merge(self, remote: PushPull, now_ns: int) -> None:
-        """Takes a remote view in. Raises MergeRefused and changes nothing when it may not be."""
+    def merge(self, remote: PushPull, now_ns: int, ignore_old_events: bool = False) -> None:
+        """Takes a remote view in. Raises MergeRefused and changes nothing when it may not be.
+
+        `ignore_old_events`: this is the answer to a join that a user asked for; what was fired before is not for us.
+        """
         self._enter(now_ns)
         check_versions(self.swim, remote.nodes)
         if remote.join:
@@ -194,7 +197,7 @@ class Pool:
                 raise MergeRefused(refusal)
         merge_nodes(self.swim, remote.nodes)
         if remote.serf is not None:
-            self.serf.merge_state(remote.serf, ignore_old_events=remote.join)
+            self.serf.merge_state(remote.serf, ignore_old_events)
 
     def joined(self, now_ns: int) -> None:
         """At least one address of a join was reached: tell the pool."""

@@ -368,7 +368,7 @@ class Serf:
         )
 
     def merge_state(self, state: SerfState, ignore_old_events: bool) -> None:
-        """`ignore_old_events`: on a join, events fired before it are not for us."""
+        """`ignore_old_events`: those fired before the remote's present event time are not for us."""
         for clock, seen in (
             (self.clock, state.lamport_time),
             (self.events.clock, state.event_lamport_time),
