@@ -1,0 +1,67 @@
+"""`consul maint`: take a node or a service out of service, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lictor.cli.call import OK, Call, CommandError
+from lictor.cli.client import ApiError
+from lictor.config.goflags import FlagSet
+
+USAGE = """
+Usage: consul maint [options]
+
+  Turns the maintenance mode of the agent's node, or of one of its services,
+  on or off. Without options, lists what is in maintenance mode.
+"""
+COMMON = "C"
+NODE_CHECK = "_node_maintenance"
+SERVICE_CHECK_PREFIX = "_service_maintenance:"
+
+
+def define(flags: FlagSet) -> None:
+    """The command's flags."""
+    flags.add("enable", "bool", "Turn maintenance mode on.")
+    flags.add("disable", "bool", "Turn maintenance mode off.")
+    flags.add("reason", "string", "Why, for other operators to read.")
+    flags.add("service", "string", "ID of a service; the whole node when not given.")
+
+
+def run(call: Call) -> int:
+    """Change or list."""
+    enable, disable = call.flag("enable", False), call.flag("disable", False)
+    reason, service = call.flag("reason"), call.flag("service")
+    if enable and disable:
+        raise CommandError("Only one of -enable or -disable may be provided")
+    if not enable and reason:
+        raise CommandError("Reason may only be provided with -enable")
+    if not enable and not disable:
+        if service:
+            raise CommandError("Service requires either -enable or -disable")
+        return _list(call)
+    query = {"enable": "true" if enable else "false"}
+    if enable:
+        query["reason"] = reason
+    path = f"/v1/agent/service/maintenance/{service}" if service else "/v1/agent/maintenance"
+    try:
+        call.client.put(path, query)
+    except ApiError as error:
+        raise CommandError(f"Error {'enabling' if enable else 'disabling'} maintenance: {error}") from None
+    state = "enabled" if enable else "disabled"
+    call.out(f'Service maintenance is now {state} for "{service}"' if service else f"Node maintenance is now {state}")
+    return OK
+
+
+def _list(call: Call) -> int:
+    try:
+        name = call.client.get("/v1/agent/self").json()["Config"]["NodeName"]
+        checks: dict[str, dict[str, Any]] = call.client.get("/v1/agent/checks").json()
+    except ApiError as error:
+        raise CommandError(f"Error querying Consul agent: {error}") from None
+    for check in checks.values():
+        if check["CheckID"] == NODE_CHECK:
+            call.out(f"Node:\n  Name:   {name}\n  Reason: {check['Notes']}\n")
+        elif check["CheckID"].startswith(SERVICE_CHECK_PREFIX):
+            service = check["CheckID"].removeprefix(SERVICE_CHECK_PREFIX)
+            call.out(f"Service:\n  ID:     {service}\n  Reason: {check['Notes']}\n")
+    return OK
