@@ -1,0 +1,1 @@
+"""What checkd decides, without I/O: definitions, check states, scheduling, anti-entropy."""

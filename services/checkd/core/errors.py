@@ -1,0 +1,21 @@
+"""Why a change of the node's state is refused: one tree, mapped once to an HTTP status and its text."""
+
+from __future__ import annotations
+
+
+class LocalStateError(Exception):
+    """A refused change; `status` is the HTTP status that a client gets with the text."""
+
+    status = 500
+
+
+class InvalidDefinition(LocalStateError):
+    """The definition itself is wrong."""
+
+    status = 400
+
+
+class NotRegistered(LocalStateError):
+    """What was named is not registered on this node."""
+
+    status = 404

@@ -1,0 +1,228 @@
+"""JSON bodies decoded the strict way of Consul 1.7's HTTP API.
+
+Keys match without regard to case, unknown ones are refused, `null` leaves a field at its zero value, and every
+refusal carries the text that Go's decoder gives, since clients match on it. What a type looks like is a table
+(`Shape`): key to attribute and kind; the outcome is a plain dict of attribute to value, which the caller turns into
+its struct.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from checkd.core.duration import parse_duration
+from checkd.core.errors import InvalidDefinition
+
+
+class Kind(Enum):
+    """What a field holds; the value is Go's name of the type, as its errors print it."""
+
+    STRING = "string"
+    INTEGER = "int"
+    BOOLEAN = "bool"
+    STRINGS = "[]string"
+    STRING_MAP = "map[string]string"
+    HEADERS = "map[string][]string"
+    DURATION = "time.Duration"
+    ANY_MAP = "map[string]interface {}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list of objects of one shape."""
+
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf:
+    """An object of any keys whose values are objects of one shape."""
+
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A Go struct: its name and its keys (lower case) with attribute name and kind."""
+
+    name: str
+    fields: Mapping[str, tuple[str, FieldKind]]
+
+
+FieldKind = Kind | Shape | ListOf | MapOf
+
+
+def parse(body: bytes) -> Any:
+    """The first JSON value of a body, as Go's decoder reads it; raises InvalidDefinition with its words."""
+    try:
+        text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
+        if not text:
+            raise InvalidDefinition("Request decode failed: EOF")
+        return json.JSONDecoder(parse_constant=_refuse_constant).raw_decode(text)[0]
+    except json.JSONDecodeError as error:
+        raise InvalidDefinition(f"Request decode failed: {_syntax_error(error)}") from None
+    except RecursionError:
+        raise InvalidDefinition("Request decode failed: exceeded max depth") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise InvalidDefinition(f"Request decode failed: invalid character '{name[0]}' looking for beginning of value")
+
+
+_EXPECTATIONS = (
+    ("Expecting value", "looking for beginning of value"),
+    ("Expecting property name", "looking for beginning of object key string"),
+    ("Illegal trailing comma", "looking for beginning of value"),
+    ("Expecting ':'", "after object key"),
+    ("Expecting ','", "after object key:value pair"),
+    ("Invalid control character", "in string literal"),
+    ("Invalid \\", "in string escape code"),
+)
+
+
+def _syntax_error(error: json.JSONDecodeError) -> str:
+    position = error.pos
+    if error.msg.startswith("Expecting value") and error.doc[position:].rstrip() and error.doc[position] in "tfn":
+        word = {"t": "true", "f": "false", "n": "null"}[error.doc[position]]
+        rest = error.doc[position:]
+        same = next((i for i, (a, b) in enumerate(zip(word, rest, strict=False)) if a != b), len(rest))
+        if same >= len(rest):
+            return "unexpected EOF"
+        return f"invalid character {_quoted(rest[same])} in literal {word} (expecting {_quoted(word[same])})"
+    if error.msg.startswith("Unterminated string") or position >= len(error.doc.rstrip()):
+        return "unexpected EOF"
+    where = next((text for start, text in _EXPECTATIONS if error.msg.startswith(start)), "in value")
+    if error.msg.startswith("Expecting ','") and _inside_array(error.doc, position):
+        where = "after array element"
+    return f"invalid character {_quoted(error.doc[position])} {where}"
+
+
+def _inside_array(text: str, end: int) -> bool:
+    """Whether the innermost open bracket before `end` is `[`."""
+    stack: list[str] = []
+    in_string = escaped = False
+    for character in text[:end]:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            stack.append(character)
+        elif character in "]}" and stack:
+            stack.pop()
+    return bool(stack) and stack[-1] == "["
+
+
+def _quoted(character: str) -> str:
+    if character == "'":
+        return r"'\''"
+    if character == '"':
+        return "'\"'"
+    return "'" + json.dumps(character, ensure_ascii=False)[1:-1] + "'"
+
+
+def decode(value: Any, shape: Shape) -> dict[str, Any]:
+    """Attributes of an object of the shape; raises InvalidDefinition naming what does not fit."""
+    try:
+        return _object(value, shape, "")
+    except ValueError as error:
+        raise InvalidDefinition(f"Request decode failed: {error}") from None
+
+
+def _object(value: Any, shape: Shape, where: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _mismatch(value, f"{where} of type structs.{shape.name}" if where else f"Go value of type {shape.name}")
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        field = shape.fields.get(key.lower())
+        if field is None:
+            raise ValueError(f'json: unknown field "{key}"')
+        if item is None:
+            continue
+        attribute, kind = field
+        decoded = _field(item, kind, f"Go struct field {shape.name}.{key}")
+        if attribute in result and key.lower() not in (attribute.replace("_", ""), attribute) and result[attribute]:
+            continue
+        result[attribute] = decoded
+    return result
+
+
+def _field(value: Any, kind: FieldKind, where: str) -> Any:
+    if isinstance(kind, Shape):
+        return _object(value, kind, where)
+    if isinstance(kind, ListOf):
+        if not isinstance(value, list):
+            raise _mismatch(value, f"{where} of type []structs.{kind.shape.name}")
+        return [_object(item, kind.shape, where) for item in value]
+    if isinstance(kind, MapOf):
+        if not isinstance(value, dict):
+            raise _mismatch(value, f"{where} of type map[string]structs.{kind.shape.name}")
+        return {key: _object(item, kind.shape, where) for key, item in value.items()}
+    return _scalar(value, kind, where)
+
+
+def _scalar(value: Any, kind: Kind, where: str) -> Any:
+    target = f"{where} of type {kind.value}"
+    match kind:
+        case Kind.STRING if isinstance(value, str):
+            return value
+        case Kind.BOOLEAN if isinstance(value, bool):
+            return value
+        case Kind.INTEGER if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        case Kind.DURATION:
+            return _duration(value)
+        case Kind.STRINGS if isinstance(value, list):
+            return [_text(item, where) for item in value]
+        case Kind.STRING_MAP if isinstance(value, dict):
+            return {key: _text(item, where) for key, item in value.items()}
+        case Kind.HEADERS if isinstance(value, dict):
+            return {key: _field(item, Kind.STRINGS, where) for key, item in value.items() if item is not None}
+        case Kind.ANY_MAP if isinstance(value, dict):
+            return value
+    raise _mismatch(value, target)
+
+
+def _text(value: Any, where: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _mismatch(value, f"{where} of type string")
+    return value
+
+
+def _duration(value: Any) -> int:
+    """Text such as `10s`, or a number of nanoseconds; anything else counts as not given (Consul 1.7: api)."""
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value)
+    return 0
+
+
+def _mismatch(value: Any, target: str) -> ValueError:
+    match value:
+        case bool():
+            given = "bool"
+        case int():
+            given = "number"
+        case float():
+            given = f"number {value}"
+        case str():
+            given = "string"
+        case list():
+            given = "array"
+        case _:
+            given = "object"
+    return ValueError(f"json: cannot unmarshal {given} into {target}")

@@ -1,0 +1,231 @@
+"""checkd: the services and checks of one node (wiring only)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from random import Random
+from typing import Any
+
+from checkd.alias_watch import watch_alias
+from checkd.catalog import Catalog, identity_of
+from checkd.coordinates import send_coordinates
+from checkd.core.effects import WatchAlias
+from checkd.core.node import NodeSettings
+from checkd.driver import Driver, moment
+from checkd.forward import ForwardClient
+from checkd.gossip import Membership
+from checkd.leader_watch import watch_leader
+from checkd.restore import FileDefinitionError, apply_files, file_definitions, restore
+from checkd.rpc import SERVICE_NAME, LocalAgentService
+from checkd.runners.pool import RunnerPool, agent_tls
+from checkd.status_file import WRITE_INTERVAL_S, StatusFile
+from checkd.storage import DocumentStore, DocumentWriter
+from checkd.sync import Syncer
+from lictor.agent.link import SupervisorLink
+from lictor.config.runtime import RuntimeConfig, config_path
+from lictor.pb.lictor.v1 import agent_pb2_grpc
+from lictor.rpc import DaemonChannel, DaemonServer
+
+SERVICE = "checkd"
+
+log = logging.getLogger("agent")
+
+
+def settings_of(config: RuntimeConfig) -> NodeSettings:
+    """What the core needs of the configuration."""
+    checks = config.checks_config
+    return NodeSettings(
+        node_name=config.node_name,
+        update_interval_ns=checks.update_interval_ns,
+        output_limit_bytes=checks.output_max_size,
+        discard_output=checks.discard_output,
+        deregister_minimum_ns=checks.deregister_interval_min_ns,
+        reap_interval_ns=checks.reap_interval_ns,
+        local_scripts=checks.enable_local_scripts or checks.enable_remote_scripts,
+        remote_scripts=checks.enable_remote_scripts,
+        sidecar_min_port=config.ports.sidecar_min_port,
+        sidecar_max_port=config.ports.sidecar_max_port,
+    )
+
+
+class CheckDaemon:
+    """All parts of checkd, started and stopped together."""
+
+    def __init__(self, config: RuntimeConfig, random: Random) -> None:
+        self.config = config
+        self._store = DocumentStore(config.data_dir)
+        self._writer = DocumentWriter(self._store)
+        runners = RunnerPool(agent_tls(config.checks_config.enable_agent_tls, config.tls))
+        self.driver = Driver(settings_of(config), random, runners, self._writer)
+        self._apid = DaemonChannel(config.data_dir, "apid")
+        self._gossipd = DaemonChannel(config.data_dir, "gossipd")
+        self._forward = ForwardClient(self._apid)
+        self._catalog = Catalog(self._forward, identity_of(config))
+        self.syncer = Syncer(self.driver.node.state, self._catalog, config, random)
+        self._membership = Membership(self._gossipd, self._take_size, self.syncer.leader_found)
+        self._status_file = StatusFile(config.data_dir)
+        self._server = DaemonServer(config.data_dir, SERVICE, (SERVICE_NAME,))
+        self._random = random
+        self._tasks: list[asyncio.Task[None]] = []
+        self.driver.node.state.on_sync_needed = self.syncer.changed
+        self.driver.watch_alias = self._watch_alias
+
+    async def start(self) -> None:
+        """Register what files and earlier registrations say, serve, sync and run checks."""
+        self._store.prepare()
+        services, checks = file_definitions(self.config)
+        now = moment()
+        node = self.driver.node
+        for failure in apply_files(node, services, checks, now):
+            log.error(failure)
+        restore(node, self._store, now)
+        restored = self._status_file.restore(node, now)
+        if restored:
+            log.debug("took over check statuses of the process before: checks=%d", restored)
+        self.driver.change_now(lambda _: None)
+        service = LocalAgentService(self.driver, self.config.node_name, self.syncer.sync_full)
+        agent_pb2_grpc.add_LocalAgentServicer_to_server(service, self._server.server)  # type: ignore[no-untyped-call]
+        await self._server.start()
+        self.driver.start()
+        self._keep(self.syncer.run())
+        self._keep(self._membership.run())
+        self._keep(self._write_statuses())
+        if self.config.server_mode:
+            self._keep(watch_leader(self.config.data_dir, self.syncer.leader_found))
+        if not self.config.coordinates.disabled:
+            self._keep(
+                send_coordinates(
+                    lambda: self._catalog,
+                    self._membership,
+                    self.config.coordinates,
+                    lambda: self.syncer.schedule.nodes,
+                    self._agent_token,
+                    self._random,
+                )
+            )
+
+    async def stop(self) -> None:
+        """End every loop, persist what is left."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.driver.close()
+        await self._server.stop()
+        await self._writer.close()
+        await self._forward.close()
+        await self._apid.close()
+        await self._gossipd.close()
+        await self.driver.runners.close()
+
+    def reload(self, config: RuntimeConfig) -> None:
+        """Take over a new configuration: only definitions that differ are touched, statuses stay.
+
+        Raises FileDefinitionError when a definition is wrong; then nothing has changed.
+        """
+        services, checks = file_definitions(config)
+        self.config = config
+        node = self.driver.node
+        node.reconfigure(settings_of(config))
+        for failure in apply_files(node, services, checks, moment()):
+            log.error(failure)
+        self._catalog = Catalog(self._forward, identity_of(config))
+        self.syncer.reconfigure(config, self._catalog)
+        self.driver.change_now(lambda _: None)
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.append(task)
+        task.add_done_callback(_report_end)
+
+    def _take_size(self, nodes: int) -> None:
+        self.syncer.schedule.nodes = nodes
+
+    def _agent_token(self) -> str:
+        tokens = self.config.acl.tokens
+        return tokens.agent or tokens.default
+
+    async def _watch_alias(self, watch: WatchAlias) -> None:
+        def report(status: str, output: str) -> None:
+            self.driver.change_now(lambda now: self.driver.node.take_alias_result(watch.check_id, status, output, now))
+
+        await watch_alias(watch, self._forward, self.config.acl.tokens.default, report)
+
+    async def _write_statuses(self) -> None:
+        while True:
+            await asyncio.sleep(WRITE_INTERVAL_S)
+            try:
+                self._status_file.maybe_write(self.driver.node.state)
+            except OSError as error:
+                log.warning("Failed writing check statuses: error=%s", json.dumps(str(error)))
+
+
+def _report_end(task: asyncio.Task[None]) -> None:
+    """A loop that ends by itself has failed: say so and end the process, which the supervisor replaces."""
+    if task.cancelled():
+        return
+    if (error := task.exception()) is not None:
+        log.critical("checkd failed", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def serve(config: RuntimeConfig, link: SupervisorLink | None) -> int:
+    """Run until told to stop; the exit status."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    # Randomness only spreads load, but two nodes must not draw the same numbers.
+    daemon = CheckDaemon(config, Random())
+    try:
+        await daemon.start()
+    except (FileDefinitionError, OSError) as error:
+        log.error("checkd cannot start: error=%s", json.dumps(str(error)))
+        await daemon.stop()
+        return 1
+    if link is not None:
+        link.on_event("stop", lambda message: stopping.set())
+        link.on_event("reload", lambda message: _reload(daemon))
+        await link.start()
+        link.ready()
+    await stopping.wait()
+    await daemon.stop()
+    if link is not None:
+        await link.close()
+    return 0
+
+
+def _reload(daemon: CheckDaemon) -> None:
+    path = config_path(daemon.config.data_dir)
+    try:
+        daemon.reload(RuntimeConfig.load(path))
+    except (FileDefinitionError, OSError, ValueError) as error:
+        log.error("Failed to reload configs: error=%s", json.dumps(str(error)))
+
+
+def run(config: RuntimeConfig, link: SupervisorLink | None) -> int:
+    """Block until told to stop; called in a freshly forked process by the supervisor, or by `main`."""
+    import uvloop
+
+    return uvloop.run(serve(config, link))
+
+
+def main() -> int:
+    """The console script: the same flags as `consul agent`."""
+    from lictor.config import load
+    from lictor.config.errors import ConfigError
+    from lictor.config.goflags import FlagError, HelpWanted
+
+    try:
+        config = load.for_daemon(sys.argv[1:])
+    except (ConfigError, FlagError, HelpWanted) as error:
+        print(f"==> {error}", file=sys.stderr)
+        return 1
+    return run(config, None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

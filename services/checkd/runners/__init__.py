@@ -1,0 +1,1 @@
+"""Running checks: one file per kind, each a coroutine from definition to status and output."""

@@ -1,0 +1,126 @@
+"""HTTP checks: 2xx passing, 429 warning, anything else critical (Consul 1.7: CheckHTTP)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from http import HTTPStatus
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+from checkd.core.status import CRITICAL, PASSING, WARNING
+from checkd.runners.dialing import DialError
+from checkd.runners.http_client import Endpoint, HttpAnswer, HttpError, exchange, request_bytes
+from checkd.runners.result import Result, Run, TlsContext
+
+USER_AGENT = "Consul Health Check"
+ACCEPT = "text/plain, text/*, */*"
+MAX_REDIRECTS = 10
+TO_GET = (301, 302, 303)
+REDIRECTS = (*TO_GET, 307, 308)
+PORTS = {"http": 80, "https": 443}
+_SENSITIVE = ("authorization", "www-authenticate", "cookie", "cookie2")
+_SAFE_IN_TARGET = "/%:?#[]@!$&'()*+,;=-._~"
+
+
+class _TooManyRedirects(HttpError):
+    pass
+
+
+async def run_http(run: Run, tls_context: TlsContext) -> Result:
+    """Send the request, follow redirects, judge by the final status."""
+    definition = run.definition
+    method = definition.method or "GET"
+    url = definition.http
+    try:
+        async with asyncio.timeout(run.timeout_s()):
+            answer = await _follow(run, method, tls_context)
+    except TimeoutError:
+        why = "net/http: request canceled (Client.Timeout exceeded while awaiting headers)"
+        return Result(CRITICAL, f"{_operation(method)} {url}: {why}")
+    except (DialError, HttpError, ValueError) as error:
+        return Result(CRITICAL, f"{_operation(method)} {url}: {error}")
+    text = f"HTTP {method} {url}: {status_text(answer)} Output: {answer.body.text()}"
+    if 200 <= answer.status < 300:
+        return Result(PASSING, text)
+    return Result(WARNING if answer.status == 429 else CRITICAL, text)
+
+
+def status_text(answer: HttpAnswer) -> str:
+    """The status line without the version, e.g. `200 OK`."""
+    if answer.reason:
+        return f"{answer.status} {answer.reason}"
+    try:
+        return f"{answer.status} {HTTPStatus(answer.status).phrase}"
+    except ValueError:
+        return str(answer.status)
+
+
+def _operation(method: str) -> str:
+    return method[:1].upper() + method[1:].lower()
+
+
+async def _follow(run: Run, method: str, tls_context: TlsContext) -> HttpAnswer:
+    definition = run.definition
+    url, body, headers = definition.http, definition.body.encode(), _headers(definition.header)
+    first_host = urlsplit(url).hostname
+    for _ in range(MAX_REDIRECTS):
+        answer = await _request(run, method, url, headers, body, tls_context)
+        location = answer.headers.get("location")
+        if answer.status not in REDIRECTS or not location or definition.disable_redirects:
+            return answer
+        url = urljoin(url, location)
+        if answer.status in TO_GET:
+            method, body = (method if method == "HEAD" else "GET"), b""
+        if urlsplit(url).hostname != first_host:
+            headers = [pair for pair in headers if pair[0].lower() not in _SENSITIVE]
+    raise _TooManyRedirects(f"stopped after {MAX_REDIRECTS} redirects")
+
+
+def _headers(given: dict[str, list[str]]) -> list[tuple[str, str]]:
+    headers = [(name, value) for name, values in given.items() for value in values]
+    names = {name.lower() for name, _ in headers}
+    if "user-agent" not in names:
+        headers.append(("User-Agent", USER_AGENT))
+    if "accept" not in names:
+        headers.append(("Accept", ACCEPT))
+    return headers
+
+
+async def _request(
+    run: Run, method: str, url: str, headers: list[tuple[str, str]], body: bytes, tls_context: TlsContext
+) -> HttpAnswer:
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS:
+        raise HttpError(f'unsupported protocol scheme "{parts.scheme}"')
+    if not parts.hostname:
+        raise HttpError("http: no Host in request URL")
+    secure = parts.scheme == "https"
+    endpoint = Endpoint(
+        parts.hostname,
+        parts.port or PORTS[parts.scheme],
+        tls_context(run.definition.tls_skip_verify) if secure else None,
+        run.definition.tls_server_name,
+    )
+    names = {name.lower() for name, _ in headers}
+    sent = [] if "host" in names else [("Host", parts.netloc.rpartition("@")[2])]
+    if parts.username is not None and "authorization" not in names:
+        sent.append(("Authorization", _basic(parts)))
+    request = request_bytes(method, _target(parts), [*sent, *headers], body)
+    return await exchange(endpoint, request, method != "HEAD", run.output_limit_bytes)
+
+
+def _basic(parts: SplitResult) -> str:
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def _target(parts: SplitResult) -> str:
+    target = parts.path or "/"
+    if parts.query:
+        target += f"?{parts.query}"
+    return "".join(
+        character
+        if character.isascii() and (character.isalnum() or character in _SAFE_IN_TARGET)
+        else "".join(f"%{byte:02X}" for byte in character.encode())
+        for character in target
+    )

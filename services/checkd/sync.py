@@ -1,0 +1,239 @@
+"""The state syncer: brings the catalog to what the node knows (Consul 1.7: anti-entropy and local state).
+
+One pass at a time. Within a pass services go first, so that a check never arrives before its service, and at most
+`MAX_IN_FLIGHT` requests are out. What changed again while its request was out stays out of sync and goes with the
+next pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from random import Random
+from typing import Any
+
+from checkd.catalog import Catalog, CatalogDenied, CatalogError
+from checkd.core.anti_entropy import SyncSchedule, Work
+from checkd.core.local_state import LocalState
+from checkd.core.reconcile import compare_with_catalog
+from checkd.core.records import CheckEntry, ServiceEntry
+from checkd.forward import ForwardUnavailable
+from lictor.config.runtime import RuntimeConfig
+
+MAX_IN_FLIGHT = 32
+SECOND_NS = 1_000_000_000
+
+log = logging.getLogger("agent")
+log_sync = logging.getLogger("agent.anti_entropy")
+
+
+class Syncer:
+    """Runs the passes; `changed` after a local change, `leader_found` after news of a leader."""
+
+    def __init__(self, state: LocalState, catalog: Catalog, config: RuntimeConfig, random: Random) -> None:
+        self._state = state
+        self._catalog = catalog
+        self._config = config
+        self.schedule = SyncSchedule(random, config.checks_config.ae_interval_ns, time.monotonic_ns())
+        self._wake = asyncio.Event()
+        self._pass = asyncio.Lock()
+        self._reported_unreachable = False
+
+    def reconfigure(self, config: RuntimeConfig, catalog: Catalog) -> None:
+        """Take over reloaded tokens, node meta and intervals."""
+        self._config = config
+        self._catalog = catalog
+        self._state.node_info_in_sync = False
+        self.changed()
+
+    def changed(self) -> None:
+        """Something local is out of sync."""
+        self.schedule.changed(time.monotonic_ns())
+        self._wake.set()
+
+    def leader_found(self) -> None:
+        """There is a leader (again)."""
+        self.schedule.leader_found(time.monotonic_ns())
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Sync until cancelled."""
+        log.info("started state syncer")
+        while True:
+            now_ns = time.monotonic_ns()
+            work = self.schedule.due(now_ns)
+            if work is Work.FULL:
+                await self.sync_full()
+            elif work is Work.PARTIAL:
+                await self._sync_partial()
+            else:
+                await self._wait((self.schedule.wake_at_ns() - now_ns) / SECOND_NS)
+
+    async def sync_full(self) -> str:
+        """Compare with the catalog and send what differs; empty, or why it failed."""
+        error, reachable = await self._attempt(self._full_pass)
+        now_ns = time.monotonic_ns()
+        if not error:
+            self.schedule.full_done(now_ns)
+        else:
+            self.schedule.full_failed(now_ns, reachable)
+            if reachable or not self._reported_unreachable:
+                log_sync.error("failed to sync remote state: error=%s", json.dumps(error))
+        self._reported_unreachable = bool(error) and not reachable
+        return error
+
+    async def _sync_partial(self) -> None:
+        error, reachable = await self._attempt(self._send_changes)
+        if error:
+            self.schedule.partial_failed(time.monotonic_ns(), reachable)
+            if reachable or not self._reported_unreachable:
+                log_sync.error("failed to sync changes: error=%s", json.dumps(error))
+        self._reported_unreachable = bool(error) and not reachable
+
+    async def _attempt(self, work: Callable[[], Awaitable[None]]) -> tuple[str, bool]:
+        """Why it failed (empty: it did not) and whether a server was reached."""
+        async with self._pass:
+            try:
+                await work()
+            except ForwardUnavailable as error:
+                return str(error), False
+            except CatalogError as error:
+                return str(error), True
+        return "", True
+
+    async def _wait(self, seconds: float) -> None:
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _full_pass(self) -> None:
+        remote = await self._catalog.read(self._agent_token())
+        compare_with_catalog(
+            self._state,
+            self._catalog.identity.compared(),
+            remote.node,
+            remote.services,
+            remote.checks,
+            compare_output=self._config.checks_config.update_interval_ns == 0,
+        )
+        await self._send_changes()
+
+    async def _send_changes(self) -> None:
+        state = self._state
+        await self._each(self._sync_service, (state.services[key] for key in sorted(state.dirty_services)))
+        await self._each(self._sync_check, (state.checks[key] for key in sorted(state.dirty_checks)))
+        if not state.node_info_in_sync:
+            await self._sync_node()
+
+    async def _each(self, work: Callable[[Any], Awaitable[None]], entries: Iterable[Any]) -> None:
+        """Do the work for all, a limited number at a time; raises the first failure when all are through."""
+        slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+
+        async def one(entry: Any) -> None:
+            async with slots:
+                await work(entry)
+
+        outcomes = await asyncio.gather(*(one(entry) for entry in list(entries)), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _sync_service(self, entry: ServiceEntry) -> None:
+        """Send one service with those of its checks that are out of sync and use the same token."""
+        service_id = entry.service.service_id
+        if entry.deleted:
+            await self._forget_service(entry)
+            return
+        state, revision, token = self._state, entry.revision, self._token_of(entry)
+        checks = [
+            check for check in state.checks_of(service_id) if not check.in_sync and self._token_of(check) == token
+        ]
+        revisions = [(check.check.check_id, check.revision) for check in checks]
+        try:
+            await self._catalog.register(
+                token, entry.service, [check.check for check in checks], state.node_info_in_sync
+            )
+        except CatalogDenied as error:
+            log.warning("Service registration blocked by ACLs: service=%s error=%s", service_id, error)
+        except (CatalogError, ForwardUnavailable) as error:
+            log.warning("Syncing service failed.: service=%s error=%s", service_id, json.dumps(str(error)))
+            raise
+        else:
+            state.node_info_in_sync = True
+            log.info("Synced service: service=%s", service_id)
+        state.service_synced(service_id, revision)
+        for check_id, check_revision in revisions:
+            state.check_synced(check_id, check_revision)
+
+    async def _forget_service(self, entry: ServiceEntry) -> None:
+        service_id, revision = entry.service.service_id, entry.revision
+        try:
+            await self._catalog.deregister(self._token_of(entry), service_id=service_id)
+        except CatalogDenied as error:
+            log.warning("Service deregistration blocked by ACLs: service=%s error=%s", service_id, error)
+        except CatalogError as error:
+            if "Unknown service" not in str(error):
+                log.warning("Deregistering service failed.: service=%s error=%s", service_id, json.dumps(str(error)))
+                raise
+        else:
+            log.info("Deregistered service: service=%s", service_id)
+        self._state.service_synced(service_id, revision)
+
+    async def _sync_check(self, entry: CheckEntry) -> None:
+        check_id = entry.check.check_id
+        if entry.deleted:
+            await self._forget_check(entry)
+            return
+        if entry.in_sync:
+            return
+        state, revision = self._state, entry.revision
+        owner = state.service(entry.check.service_id) if entry.check.service_id else None
+        try:
+            await self._catalog.register(
+                self._token_of(entry), owner.service if owner else None, [entry.check], state.node_info_in_sync
+            )
+        except CatalogDenied as error:
+            log.warning("Check registration blocked by ACLs: check=%s error=%s", check_id, error)
+        except (CatalogError, ForwardUnavailable) as error:
+            log.warning("Syncing check failed.: check=%s error=%s", check_id, json.dumps(str(error)))
+            raise
+        else:
+            state.node_info_in_sync = True
+            log.info("Synced check: check=%s", check_id)
+        state.check_synced(check_id, revision)
+
+    async def _forget_check(self, entry: CheckEntry) -> None:
+        check_id, revision = entry.check.check_id, entry.revision
+        try:
+            await self._catalog.deregister(self._token_of(entry), check_id=check_id)
+        except CatalogDenied as error:
+            log.warning("Check deregistration blocked by ACLs: check=%s error=%s", check_id, error)
+        except CatalogError as error:
+            if "Unknown check" not in str(error):
+                log.warning("Deregistering check failed.: check=%s error=%s", check_id, json.dumps(str(error)))
+                raise
+        else:
+            log.info("Deregistered check: check=%s", check_id)
+        self._state.check_synced(check_id, revision)
+
+    async def _sync_node(self) -> None:
+        try:
+            await self._catalog.register(self._agent_token(), None, (), False)
+        except CatalogDenied as error:
+            log.warning("Node info update blocked by ACLs: node=%s error=%s", self._catalog.identity.node_id, error)
+        else:
+            log.info("Synced node info")
+        self._state.node_info_in_sync = True
+
+    def _agent_token(self) -> str:
+        tokens = self._config.acl.tokens
+        return tokens.agent or tokens.default
+
+    def _token_of(self, entry: ServiceEntry | CheckEntry) -> str:
+        return entry.token or self._config.acl.tokens.default
