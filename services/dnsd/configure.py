@@ -5,6 +5,7 @@ from __future__ import annotations
 from dnsd.core import names
 from dnsd.core.settings import Settings
 from dnsd.recursors import Recursors
+from dnsd.sources.staleness import Staleness
 from lictor.config.runtime import SECOND_NS, RuntimeConfig
 
 DEFAULT_DNS_PORT = 53
@@ -32,6 +33,17 @@ def settings_of(config: RuntimeConfig) -> Settings:
         soa_numbers=(dns.soa.refresh, dns.soa.retry, dns.soa.expire, dns.soa.min_ttl),
         has_recursors=bool(dns.recursors),
         translate_wan=config.http.translate_wan_addrs,
+    )
+
+
+def staleness_of(config: RuntimeConfig) -> Staleness:
+    """How old facts may be."""
+    dns = config.dns
+    return Staleness(
+        allow_stale=dns.allow_stale,
+        max_stale_s=dns.max_stale_ns / SECOND_NS,
+        use_cache=dns.use_cache,
+        cache_max_age_s=dns.cache_max_age_ns / SECOND_NS,
     )
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import time
 from pathlib import Path
 from typing import Protocol
 
-from dnsd.configure import recursors_of, settings_of
+from dnsd.configure import recursors_of, settings_of, staleness_of
 from dnsd.engine import Engine
 from dnsd.rpc import StatusServer
+from dnsd.sources.forwarder import Forwarder
 from dnsd.sources.local import LocalState
+from dnsd.sources.remote import RemoteSource
+from dnsd.sources.server import ServerSource
 from dnsd.sources.source import Source
 from dnsd.tcp import TcpListener
 from dnsd.udp import UdpListener
@@ -23,7 +26,7 @@ log = logging.getLogger("agent")
 class ClosableSource(Source, Protocol):
     """A source that holds things open."""
 
-    def close(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class Driver:
@@ -31,11 +34,22 @@ class Driver:
 
     def __init__(self, config: RuntimeConfig) -> None:
         self._config = config
-        self._source: ClosableSource = LocalState(config.data_dir, config.datacenter)
+        token = config.acl.tokens.default
+        self._forwarders = (Forwarder(config.data_dir, token), Forwarder(config.data_dir, token))
+        self._source = self._make_source(config)
         self.engine = Engine(settings_of(config), self._source, recursors_of(config))
         self._udp: list[UdpListener] = []
         self._tcp: list[TcpListener] = []
+        self._retiring: set[asyncio.Task[None]] = set()
         self._status = StatusServer(config.data_dir)
+
+    def _make_source(self, config: RuntimeConfig) -> ClosableSource:
+        staleness = staleness_of(config)
+        fetching, watching = self._forwarders
+        remote = RemoteSource(fetching, watching, staleness, config.datacenter, time.monotonic)
+        if not config.server_mode:
+            return remote
+        return ServerSource(LocalState(config.data_dir, config.datacenter), remote, staleness)
 
     async def start(self) -> None:
         """Open the listeners. Raises OSError naming the address that cannot be had."""
@@ -66,8 +80,16 @@ class Driver:
 
     def reload(self, config: RuntimeConfig) -> None:
         """Answer by a changed configuration; addresses and ports need a restart."""
+        settings, recursors = settings_of(config), recursors_of(config)
+        old, self._source = self._source, self._make_source(config)
         self._config = config
-        self.engine.configure(settings_of(config), recursors_of(config))
+        self.engine.configure(settings, recursors, self._source)
+        self._retire(old)
+
+    def _retire(self, source: ClosableSource) -> None:
+        task = asyncio.get_running_loop().create_task(source.close())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     def reload_file(self) -> None:
         """The same from the file that the supervisor wrote; one that cannot be read changes nothing."""
@@ -85,5 +107,8 @@ class Driver:
         for tcp in self._tcp:
             await tcp.close()
         await self._status.stop()
-        with contextlib.suppress(asyncio.CancelledError):
-            self._source.close()
+        await self._source.close()
+        for retiring in tuple(self._retiring):
+            await retiring
+        for forwarder in self._forwarders:
+            await forwarder.close()

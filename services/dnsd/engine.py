@@ -77,9 +77,10 @@ class Engine:
         self._clock_s = clock_s
         self._shuffle = (chance or random.Random()).shuffle
 
-    def configure(self, settings: Settings, recursors: Recursors) -> None:
+    def configure(self, settings: Settings, recursors: Recursors, source: Source) -> None:
         """Answer by new settings from now on."""
         self.settings = settings
+        self.source = source
         self.recursors = recursors
         self.cache.clear()
 

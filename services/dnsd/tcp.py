@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         if len(listener.connections) >= MAX_CONNECTIONS:
             listener.refused += 1
             log.warning("too many TCP connections, closing the newest: client=%s", self._client_address)
-            transport.abort()
+            self.abort()
             return
         listener.connections.add(self)
 

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dnsd.core import records
 from dnsd.core.cache import Stamp
 from dnsd.core.facts import Instance
 from dnsd.core.needs import AddressOwner, NodeNamed, ServiceInstances, Unavailable
 from dnsd.sources.rows import instance_facts, node_facts
-from dnsd.sources.source import Found, View
-from lictor.page import NEVER_NS, PageReader, Role
+from dnsd.sources.source import Found
+from lictor.page import NEVER_NS, PageReader
 from lictor.state import keys
 from lictor.state.lmdb_store import LmdbStore, open_store
 from lictor.state.machine.catalog import service_index
@@ -35,6 +33,8 @@ COUNT_MARK = 0x23
 """First byte (`#`) of stamps that count the keys under a prefix instead of reading one."""
 MAX_REMEMBERED_SERVICES = 4096
 MAX_COUNTED_PREFIXES = 16384
+UNKNOWN_GENERATION = 0
+"""In the raft page until raftd has opened its state."""
 
 _SERVICES_INDEX = keys.index("services")
 _NODES_INDEX = keys.index("nodes")
@@ -65,7 +65,7 @@ class StateView:
     def __init__(self, txn: ReadTxn, memory: Memory, datacenter: str) -> None:
         self._txn = txn
         self._memory = memory
-        self._datacenter = datacenter
+        self._datacenter = datacenter.lower()
         self._services_index: tuple[bytes | None] | None = None
 
     def get(self, stamp: bytes) -> bytes | None:
@@ -76,9 +76,9 @@ class StateView:
     def find(self, need: Any) -> Found | None:
         if isinstance(need, AddressOwner):
             return self._find_owner(need)
-        if isinstance(need, ServiceInstances) and need.datacenter == self._datacenter:
+        if isinstance(need, ServiceInstances) and need.datacenter.lower() == self._datacenter:
             return self._find_instances(need)
-        if isinstance(need, NodeNamed) and need.datacenter == self._datacenter:
+        if isinstance(need, NodeNamed) and need.datacenter.lower() == self._datacenter:
             return self._find_node(need)
         return None
 
@@ -159,17 +159,14 @@ class StateView:
         return owners
 
 
-class NoStateView:
-    """What there is to see before raftd's first start: nothing, and no stamp stands."""
+class Freshness(NamedTuple):
+    """How good this server's state is right now."""
 
-    def __init__(self, reason: Unavailable) -> None:
-        self._reason = reason
-
-    def get(self, stamp: bytes) -> bytes | None:
-        return b"none"
-
-    def find(self, need: Any) -> Found | None:
-        raise self._reason
+    known_leader: bool
+    may_serve_default: bool
+    """This server is the leader under a lease."""
+    age_s: float | None
+    """Since the leader was last heard; None when it never was."""
 
 
 class StateFile:
@@ -190,8 +187,10 @@ class StateFile:
             if self._page is None:
                 self._page = PageReader(self._data_dir)
             generation = self._page.read().generation
-            if generation == self._generation and self._store is not None:
+            if self._store is not None and generation in (self._generation, UNKNOWN_GENERATION):
                 return self._store, False
+            if generation == UNKNOWN_GENERATION:
+                generation = self._read_current()
             opened = open_store(self._data_dir / "raft" / f"state-{generation}", readonly=True)
         except (OSError, StoreError) as error:
             raise Unavailable(f"no state yet: {error}") from error
@@ -200,20 +199,24 @@ class StateFile:
         self._store, self._generation = opened, generation
         return opened, True
 
-    def staleness_ns(self) -> int | None:
-        """How long ago this server last heard the leader: 0 on the leader, None when it never did."""
+    def _read_current(self) -> int:
+        """The generation that was current when raftd last ran. Raises OSError."""
+        name = (self._data_dir / "raft" / "CURRENT").read_text().strip()
+        digits = name.removeprefix("state-")
+        if not digits.isascii() or not digits.isdigit():
+            raise OSError(f"raft/CURRENT does not name a state directory: {name[:40]!r}")
+        return int(digits)
+
+    def freshness(self) -> Freshness:
+        """What the raft page says; only after `store`."""
         assert self._page is not None, "asked before the store"
         state = self._page.read()
-        if state.role is Role.LEADER:
-            return 0
+        now_ns = time.monotonic_ns()
+        if state.may_serve_default(now_ns):
+            return Freshness(True, True, 0.0)
         if state.leader_contact_ns == NEVER_NS:
-            return None
-        return max(0, time.monotonic_ns() - state.leader_contact_ns)
-
-    def may_serve_default(self) -> bool:
-        """Whether this server is the leader under a lease."""
-        assert self._page is not None, "asked before the store"
-        return self._page.read().may_serve_default(time.monotonic_ns())
+            return Freshness(state.known_leader, False, None)
+        return Freshness(state.known_leader, False, max(0, now_ns - state.leader_contact_ns) / 1e9)
 
     def close(self) -> None:
         if self._store is not None:
@@ -225,28 +228,28 @@ class StateFile:
 
 
 class LocalState:
-    """The source of facts on a server: its state file."""
+    """This server's state file and what is remembered of it."""
 
     def __init__(self, data_dir: str | Path, datacenter: str) -> None:
         self._file = StateFile(data_dir)
         self._datacenter = datacenter
         self._memory = Memory()
 
-    @contextmanager
-    def view(self) -> Iterator[View]:
-        """A consistent look at the state."""
-        try:
-            store, is_new = self._file.store()
-        except Unavailable as error:
-            yield NoStateView(error)
-            return
+    def open(self) -> LmdbStore:
+        """The current store. Raises Unavailable while there is none."""
+        store, is_new = self._file.store()
         if is_new:
             self._memory.clear()
-        with store.read() as txn:
-            yield StateView(txn, self._memory, self._datacenter)
+        return store
 
-    async def fetch(self, need: Any) -> Found:
-        raise Unavailable(f"not in this datacenter: {need}")
+    def view_of(self, txn: ReadTxn) -> StateView:
+        """What a transaction of the current store shows."""
+        return StateView(txn, self._memory, self._datacenter)
+
+    def freshness(self) -> Freshness:
+        """How good the state is right now; only after `open`."""
+        return self._file.freshness()
 
     def close(self) -> None:
+        """Close the store."""
         self._file.close()

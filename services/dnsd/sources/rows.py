@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from dnsd.core.facts import Instance, NodeFacts
 from lictor.state.queries.read import Instance as InstanceRows
-from lictor.state.rows import Check, Node, Service
+from lictor.state.rows import Node, Service
 
 REMEMBERED_NODES = 16384
 
@@ -47,12 +47,8 @@ def instance_facts(rows: InstanceRows) -> Instance:
         port=service.port,
         tagged=_tagged(service),
         weights=service.weights or (1, 1),
-        statuses=tuple([check.status for check in rows.checks if _bears_on(check, service)]),
+        statuses=tuple([check.status for check in rows.checks]),
     )
-
-
-def _bears_on(check: Check, service: Service) -> bool:
-    return not check.service_id or check.service_id == service.id
 
 
 def _tagged(service: Service) -> dict[str, tuple[str, int]]:
