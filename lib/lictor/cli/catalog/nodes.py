@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
@@ -36,7 +35,7 @@ def run(call: Call) -> int:
     service = call.flag("service")
     query = [(name, call.flag(name)) for name in ("filter", "near") if call.flag(name)]
     query += [("node-meta", f"{key}:{value}") for key, value in call.flag("node-meta", {}).items()]
-    path = f"/v1/catalog/service/{quote(service, safe='')}" if service else "/v1/catalog/nodes"
+    path = f"/v1/catalog/service/{service}" if service else "/v1/catalog/nodes"
     try:
         found = call.client.get(path, query).json()
     except ApiError as error:

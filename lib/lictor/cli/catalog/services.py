@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
 from lictor.cli.table import table
@@ -34,7 +32,7 @@ def run(call: Call) -> int:
     services: dict[str, set[str]] = {}
     try:
         if node:
-            found = call.client.get(f"/v1/catalog/node/{quote(node, safe='')}", query).json()
+            found = call.client.get(f"/v1/catalog/node/{node}", query).json()
             for instance in ((found or {}).get("Services") or {}).values():
                 services.setdefault(instance["Service"], set()).update(instance["Tags"] or ())
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
 from lictor.config import duration
-from lictor.config.goflags import FlagSet, boolean
+from lictor.config.goflags import FlagSet
 
 USAGE = """
 Usage: consul operator autopilot set-config [options]
@@ -24,34 +24,27 @@ _NAMES = {
     "upgrade-version-tag": "UpgradeVersionTag",
 }
 _DURATIONS = ("last-contact-threshold", "server-stabilization-time")
-_BOOLEANS = ("cleanup-dead-servers", "disable-upgrade-migration")
 
 
 def define(flags: FlagSet) -> None:
-    """The command's flags; the boolean ones take their value behind them, too."""
-    flags.add("cleanup-dead-servers", "string", "Remove dead servers when new ones join: true or false.")
+    """The command's flags."""
+    flags.add("cleanup-dead-servers", "bool", "Remove dead servers when new ones join.")
     flags.add("max-trailing-logs", "uint", "Log entries a healthy server may lag behind.")
     flags.add("min-quorum", "uint", "Never remove servers below this number.")
     flags.add("last-contact-threshold", "duration", "Time without contact to the leader that is healthy.")
     flags.add("server-stabilization-time", "duration", "Time a new server must be healthy before it votes.")
     flags.add("redundancy-zone-tag", "string", "Not supported; kept.")
-    flags.add("disable-upgrade-migration", "string", "Not supported; kept.")
+    flags.add("disable-upgrade-migration", "bool", "Not supported; kept.")
     flags.add("upgrade-version-tag", "string", "Not supported; kept.")
 
 
 def run(call: Call) -> int:
     """Read, change, write if nobody else has meanwhile."""
-    changes = {}
-    for flag, value in call.flags.items():
-        if flag in _DURATIONS:
-            changes[_NAMES[flag]] = duration.show(value)
-        elif flag in _BOOLEANS:
-            try:
-                changes[_NAMES[flag]] = boolean(value)
-            except ValueError:
-                raise CommandError(f'invalid value "{value}" for flag -{flag}: parse error') from None
-        elif flag in _NAMES:
-            changes[_NAMES[flag]] = value
+    changes = {
+        _NAMES[flag]: duration.show(value) if flag in _DURATIONS else value
+        for flag, value in call.flags.items()
+        if flag in _NAMES
+    }
     try:
         config = call.client.get("/v1/operator/autopilot/configuration").json()
         query = {"cas": str(config["ModifyIndex"])}

@@ -23,16 +23,16 @@ def run(call: Call) -> int:
     except ApiError as error:
         raise CommandError(f"Error getting peers: Failed to retrieve raft configuration: {error}") from None
     rows = [["Node", "ID", "Address", "State", "Voter", "RaftProtocol"]]
-    for server in servers:
-        rows.append(
-            [
-                server["Node"],
-                server["ID"],
-                server["Address"],
-                "leader" if server["Leader"] else "follower",
-                "true" if server["Voter"] else "false",
-                server.get("ProtocolVersion") or OLD_PROTOCOL,
-            ]
-        )
+    rows += [
+        [
+            server["Node"],
+            server["ID"],
+            server["Address"],
+            "leader" if server["Leader"] else "follower",
+            "true" if server["Voter"] else "false",
+            server.get("ProtocolVersion") or OLD_PROTOCOL,
+        ]
+        for server in servers
+    ]
     call.out(table(rows))
     return OK

@@ -1,0 +1,32 @@
+"""`consul snapshot inspect`: what a snapshot file holds, without an agent."""
+
+from __future__ import annotations
+
+from lictor.cli.call import OK, Call, CommandError
+from lictor.cli.kv.arguments import exactly
+from lictor.cli.snapshot.archive import ArchiveError, verify
+
+USAGE = """
+Usage: consul snapshot inspect [options] FILE
+
+  Checks a snapshot file and prints what it says about itself. Needs no
+  agent.
+"""
+
+
+def run(call: Call) -> int:
+    """Verify and print."""
+    if not call.arguments:
+        raise CommandError("Missing FILE argument")
+    exactly(call, 1)
+    try:
+        with open(call.arguments[0], "rb") as file:
+            meta = verify(file)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CommandError(f"Error opening snapshot file: open {call.arguments[0]}: {reason}") from None
+    except ArchiveError as error:
+        raise CommandError(f"Error verifying snapshot: {error}") from None
+    for name in ("ID", "Size", "Index", "Term", "Version"):
+        call.out(f"{name.ljust(9)}{meta.get(name, '')}")
+    return OK
