@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 import grpc
@@ -15,17 +16,17 @@ from apid.core.dispatcher import Dispatcher
 from apid.endpoints.table import all_routes
 from apid.node.consensus import Consensus
 from apid.node.context import Node
+from apid.node.distances import Distances
 from apid.node.forwarding import Forwarder
 from apid.node.gossip import Gossip
 from apid.node.local import LocalAgent
 from apid.node.reading import Reads
 from apid.node.servers import API_PORT_TAG
 from apid.node.state import Changes, StateReader
-from apid.rpc import FULL_NAME, ForwardServicer
+from apid.rpc import FULL_NAME, ForwardServicer, add_forward
 from apid.web.listeners import ListenError, open_sockets
 from apid.web.server import HttpServer
 from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, config_path
-from lictor.pb.lictor.v1 import forward_pb2_grpc
 from lictor.rpc import SERVER_OPTIONS, DaemonServer
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None) -> Node:
         gossip=gossip,
         local=LocalAgent(config.data_dir),
         forwarder=Forwarder(config, gossip),
+        distances=Distances(gossip, config.datacenter),
         link=link,
     )
 
@@ -100,11 +102,12 @@ class Apid:
             self._link.on_event("reload", lambda _: self._reload())
             await self._link.start()
         servicer = ForwardServicer(self._dispatcher)
-        forward_pb2_grpc.add_ForwardServicer_to_server(servicer, self._internal.server)
+        add_forward(servicer, self._internal.server)
         await self._internal.start()
         if self._config.server_mode:
             node.consensus.start()
             node.changes.start()
+            node.distances.start()
             port = await self._listen_for_peers(servicer)
             node.gossip.set_tags(**{API_PORT_TAG: str(port)})
         node.gossip.start()
@@ -117,11 +120,11 @@ class Apid:
         await self._stop()
         return EXIT_OK
 
-    def _open_sockets(self) -> list[object]:
+    def _open_sockets(self) -> list[socket.socket]:
         config = self._config
         if config.ports.http == DISABLED_PORT:
             return []
-        return list(open_sockets(config.addresses.http, config.ports.http, config.http))
+        return open_sockets(config.addresses.http, config.ports.http, config.http)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -134,7 +137,7 @@ class Apid:
         """Opens the forward port; the port that it became."""
         config = self._config
         server = grpc.aio.server(options=SERVER_OPTIONS)
-        forward_pb2_grpc.add_ForwardServicer_to_server(servicer, server)
+        add_forward(servicer, server)
         host = f"[{config.bind_addr}]" if ":" in config.bind_addr else config.bind_addr
         try:
             port = server.add_insecure_port(f"{host}:{config.ports.api}")
@@ -163,6 +166,7 @@ class Apid:
             await self._forward.stop(STOP_GRACE_S)
         await self._internal.stop(STOP_GRACE_S)
         if self._config.server_mode:
+            await node.distances.stop()
             await node.changes.stop()
             await node.consensus.stop()
         await node.gossip.stop()
@@ -174,10 +178,7 @@ class Apid:
                 await self._link.close()
 
 
-def _described(listener: object) -> tuple[str, str]:
-    import socket
-
-    assert isinstance(listener, socket.socket)
+def _described(listener: socket.socket) -> tuple[str, str]:
     name = listener.getsockname()
     if listener.family == socket.AF_UNIX:
         return str(name), "unix"

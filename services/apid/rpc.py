@@ -86,3 +86,8 @@ class ForwardServicer(forward_pb2_grpc.ForwardServicer):
             ],
             body=body,
         )
+
+
+def add_forward(servicer: ForwardServicer, server: grpc.aio.Server) -> None:
+    """Serves it on a server that is not started yet."""
+    forward_pb2_grpc.add_ForwardServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from apid.core.json_syntax import EOF, json_error
-from apid.core.parameters import parse_duration_ns
+from lictor.state.gotext import parse_duration_ns
 
 MAX_NESTING = 512
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
@@ -46,7 +46,9 @@ def _json_name(value: Any) -> str:
         return "bool"
     if isinstance(value, int | float):
         return "number" if isinstance(value, int) else f"number {value}"
-    return {str: "string", list: "array", dict: "object"}.get(type(value), "value")
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
 
 
 class Text(Kind):

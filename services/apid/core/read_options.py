@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from apid.core.errors import BadRequest
 from apid.core.message import Request
-from apid.core.parameters import go_quote, parse_duration_ns, parse_int, parse_uint
+from apid.core.parameters import parse_int, parse_uint
+from lictor.state.gotext import parse_duration_ns
+from lictor.state.gotext import quote as go_quote
 
 SECOND_NS = 1_000_000_000
 DISCOVERY_PATHS = ("/v1/catalog", "/v1/health")

@@ -7,7 +7,7 @@ itself; the longest pattern wins; a path that lacks only the final slash is redi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from apid.core.decoding import Kind
@@ -75,7 +75,7 @@ class RouteTable:
             assert route.pattern not in known, f"two routes for {route.pattern}"
             known[route.pattern] = route
 
-    def __iter__(self) -> Iterable[Route]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Route]:
         yield from self._exact.values()
         yield from self._under.values()
 

@@ -134,7 +134,10 @@ class AgentSelfEndpoints:
         try:
             async with asyncio.timeout(PARTS_TIMEOUT_S):
                 gossip = self._node.gossip
-                return await gossip.stub().Stats(gossip_pb2.StatsRequest(), metadata=gossip.metadata)
+                answer: gossip_pb2.StatsResponse = await gossip.stub().Stats(
+                    gossip_pb2.StatsRequest(), metadata=gossip.metadata
+                )
+                return answer
         except (HttpError, grpc.aio.AioRpcError, TimeoutError):
             return gossip_pb2.StatsResponse()
 

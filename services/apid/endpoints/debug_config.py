@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from apid.core.parameters import format_duration
 from lictor.config.runtime import RuntimeConfig
+from lictor.state.gotext import format_duration
 
 HIDDEN = "hidden"
 

@@ -97,7 +97,7 @@ class KvEndpoints:
             raise Forbidden(PERMISSION_DENIED)
         render_entry = _render_raw if request.query and request.has("raw") else _EntryRenderer(key)
         return self._reads.answer(
-            request, lambda txn: kv.get(txn, key), render_entry, BARE_ERRORS, options, (b"K" + key,)
+            request, lambda txn: kv.get(txn, key), render_entry, BARE_ERRORS, options, lambda _: (b"K" + key,)
         )
 
     def _names(self, request: Request, prefix: bytes) -> Answer:

@@ -30,14 +30,14 @@ class RootEndpoints:
         index = Operation(
             self.index, "What this is, or the way to the web page", "/", namespaced=False, forwarded=False
         )
-        routes = [Route("/", {method: index for method in every_method}, options=False)]
+        routes = [Route("/", dict.fromkeys(every_method, index), options=False)]
         if self._ui:
             path = "/" + self._http.ui_content_path.strip("/") + "/"
             page = Operation(self.page, "The web page's files", path + "{file}", namespaced=False, forwarded=False)
             robots = Operation(self.robots, "Keeps crawlers out", namespaced=False, forwarded=False)
             if path != "/":
-                routes.append(Route(path, {method: page for method in UI_METHODS}, options=False))
-            routes.append(Route("/robots.txt", {method: robots for method in UI_METHODS}, options=False))
+                routes.append(Route(path, dict.fromkeys(UI_METHODS, page), options=False))
+            routes.append(Route("/robots.txt", dict.fromkeys(UI_METHODS, robots), options=False))
         return routes
 
     def index(self, request: Request) -> Response:

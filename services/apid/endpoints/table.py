@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from apid.core.routes import Route
 from apid.endpoints.agent_self import AgentSelfEndpoints
+from apid.endpoints.catalog import CatalogEndpoints
+from apid.endpoints.health import HealthEndpoints
 from apid.endpoints.kv import KvEndpoints
 from apid.endpoints.root import RootEndpoints
+from apid.endpoints.session import SessionEndpoints
 from apid.endpoints.status import StatusEndpoints
+from apid.endpoints.txn import TxnEndpoints
 from apid.node.context import Node
 
-AREAS = (RootEndpoints, StatusEndpoints, KvEndpoints, AgentSelfEndpoints)
+AREAS = (
+    RootEndpoints,
+    StatusEndpoints,
+    KvEndpoints,
+    CatalogEndpoints,
+    HealthEndpoints,
+    SessionEndpoints,
+    TxnEndpoints,
+    AgentSelfEndpoints,
+)
 
 
 def all_routes(node: Node) -> list[Route]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import msgspec
 
 from apid.core.errors import BadRequest, Forbidden, HttpError, NoLeader, NotFound
+from apid.node import stubs
 from apid.node.batching import Batcher, StreamDown
-from lictor.pb.lictor.v1 import raft_pb2, raft_pb2_grpc
+from lictor.pb.lictor.v1 import raft_pb2
 from lictor.rpc import DaemonChannel, DaemonNotRunning
 from lictor.state.commands import AnyResult, Command, Failed, decode_result, encode_command
 
@@ -22,14 +24,16 @@ CALL_TIMEOUT_S = 30.0
 PROPOSE_TIMEOUT_S = 60.0
 
 
-class Applied(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Applied:
     """A command that was applied at `index`, and its result."""
 
     index: int
     result: AnyResult
 
 
-class _Outcome(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Outcome:
     index: int
     result: bytes
     error: str
@@ -54,14 +58,14 @@ class Consensus:
         metadata = self._daemon.metadata
         self._proposals: Batcher[bytes, _Outcome] = Batcher(
             self._daemon,
-            lambda channel: raft_pb2_grpc.ConsensusStub(channel).Propose(metadata=metadata),
+            lambda channel: stubs.consensus(channel).Propose(metadata=metadata),
             _encode_proposals,
             _decode_outcomes,
             len,
         )
         self._barriers: Batcher[None, tuple[int, str]] = Batcher(
             self._daemon,
-            lambda channel: raft_pb2_grpc.ConsensusStub(channel).ReadIndex(metadata=metadata),
+            lambda channel: stubs.consensus(channel).ReadIndex(metadata=metadata),
             lambda batch: raft_pb2.ReadIndexRequest(ids=[number for number, _ in batch]),
             lambda message: [(item.id, (item.index, item.error)) for item in message.items],
             lambda _: 8,
@@ -77,9 +81,9 @@ class Consensus:
     def daemon(self) -> DaemonChannel:
         return self._daemon
 
-    def stub(self) -> raft_pb2_grpc.ConsensusAsyncStub:
+    def stub(self) -> Any:
         """For the rarer calls. Raises DaemonNotRunning."""
-        return raft_pb2_grpc.ConsensusStub(self._daemon.channel())  # type: ignore[return-value]
+        return stubs.consensus(self._daemon.channel())
 
     def start(self) -> None:
         self._proposals.start()
@@ -190,9 +194,10 @@ class Consensus:
 
     async def status(self) -> raft_pb2.StatusResponse:
         """The local server's own view. Errors: DaemonNotRunning, grpc.aio.AioRpcError."""
-        return await self.stub().Status(
+        answer: raft_pb2.StatusResponse = await self.stub().Status(
             raft_pb2.StatusRequest(), metadata=self._daemon.metadata, timeout=CALL_TIMEOUT_S
         )
+        return answer
 
 
 def _consume(task: asyncio.Task[None]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from apid.core.message import Request
 from apid.node.consensus import Consensus
+from apid.node.distances import Distances
 from apid.node.forwarding import Forwarder
 from apid.node.gossip import Gossip
 from apid.node.local import LocalAgent
@@ -31,6 +32,7 @@ class Node:
     gossip: Gossip
     local: LocalAgent
     forwarder: Forwarder
+    distances: Distances
     link: SupervisorLink | None
 
     def authorizer(self, request: Request) -> Authorizer:

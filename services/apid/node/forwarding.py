@@ -15,10 +15,11 @@ import grpc
 from apid.core.errors import HttpError, NoPathToDatacenter, NoServers
 from apid.core.message import Request, Response, text_response
 from apid.core.routes import Operation
+from apid.node import stubs
 from apid.node.gossip import Gossip, Members
 from apid.node.servers import ServerList, api_address
 from lictor.config.runtime import RuntimeConfig
-from lictor.pb.lictor.v1 import forward_pb2, forward_pb2_grpc
+from lictor.pb.lictor.v1 import forward_pb2
 from lictor.rpc import CHANNEL_OPTIONS
 
 log = logging.getLogger("agent.http")
@@ -149,7 +150,7 @@ class Forwarder:
         timeout_s = CALL_TIMEOUT_S
         if request.query and request.has("index"):
             timeout_s = self._max_wait_s * 17 / 16 + BLOCKING_GRACE_S
-        answer = await forward_pb2_grpc.ForwardStub(channel).Handle(message, timeout=timeout_s)
+        answer = await stubs.forward(channel).Handle(message, timeout=timeout_s)
         headers = [(header.name.encode("latin-1"), header.value.encode("latin-1")) for header in answer.headers]
         return Response(answer.status, answer.body, headers=headers)
 

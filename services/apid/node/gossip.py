@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 
 from apid.core.errors import HttpError
-from lictor.pb.lictor.v1 import gossip_pb2, gossip_pb2_grpc
+from apid.node import stubs
+from lictor.pb.lictor.v1 import gossip_pb2
 from lictor.rpc import DaemonChannel, DaemonNotRunning
 
 log = logging.getLogger("agent.http")
@@ -69,10 +71,10 @@ class Gossip:
     def metadata(self) -> tuple[tuple[str, str], ...]:
         return self._daemon.metadata
 
-    def stub(self) -> gossip_pb2_grpc.GossipAsyncStub:
+    def stub(self) -> Any:
         """Errors: HttpError when gossipd does not run."""
         try:
-            return gossip_pb2_grpc.GossipStub(self._daemon.channel())  # type: ignore[return-value]
+            return stubs.gossip(self._daemon.channel())
         except DaemonNotRunning as error:
             raise HttpError(str(error)) from None
 
@@ -96,7 +98,7 @@ class Gossip:
         delay_s = RECONNECT_DELAY_S
         while True:
             try:
-                stub = gossip_pb2_grpc.GossipStub(self._daemon.channel())
+                stub = stubs.gossip(self._daemon.channel())
                 if self._tags and members is self.lan:
                     request = gossip_pb2.SetTagsRequest(set=self._tags)
                     await stub.SetTags(request, metadata=self.metadata, timeout=CALL_TIMEOUT_S)

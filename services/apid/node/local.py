@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 
 from apid.core.errors import HttpError
-from lictor.pb.lictor.v1 import agent_pb2, agent_pb2_grpc
+from apid.node import stubs
+from lictor.pb.lictor.v1 import agent_pb2
 from lictor.rpc import DaemonChannel, DaemonNotRunning
 
 log = logging.getLogger("agent.http")
@@ -53,7 +54,7 @@ class LocalAgent:
     async def call(self, method: str, request: Any) -> None:
         """One change. Errors: HttpError with the status and text that checkd gives."""
         try:
-            stub = agent_pb2_grpc.LocalAgentStub(self._daemon.channel())
+            stub = stubs.local_agent(self._daemon.channel())
             answer = await getattr(stub, method)(request, metadata=self.metadata, timeout=CALL_TIMEOUT_S)
         except DaemonNotRunning as error:
             raise HttpError(str(error)) from None
@@ -65,7 +66,7 @@ class LocalAgent:
     async def refresh(self) -> None:
         """Brings the copy up to date now."""
         try:
-            stub = agent_pb2_grpc.LocalAgentStub(self._daemon.channel())
+            stub = stubs.local_agent(self._daemon.channel())
             snapshot = await stub.Snapshot(
                 agent_pb2.LocalSnapshotRequest(), metadata=self.metadata, timeout=CALL_TIMEOUT_S
             )
@@ -79,7 +80,7 @@ class LocalAgent:
         delay_s = RECONNECT_DELAY_S
         while True:
             try:
-                stub = agent_pb2_grpc.LocalAgentStub(self._daemon.channel())
+                stub = stubs.local_agent(self._daemon.channel())
                 first = True
                 async for snapshot in stub.Watch(agent_pb2.LocalSnapshotRequest(), metadata=self.metadata):
                     delay_s = RECONNECT_DELAY_S

@@ -46,6 +46,7 @@ class QueryResult(Protocol):
 
 Query: TypeAlias = Callable[[ReadTxn], QueryResult]
 Render: TypeAlias = Callable[[Any], Response]
+VersionKeys: TypeAlias = Callable[[Any], tuple[bytes, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,12 @@ class Reads:
         render: Render,
         style: ReadStyle = PLAIN,
         options: ReadRequest | None = None,
-        version_keys: tuple[bytes, ...] = (),
+        versions: VersionKeys | None = None,
     ) -> Answer:
         """The answer to a reading request.
 
-        `version_keys` name records whose bytes decide the answer completely: with them it may be kept and given again
-        while they are unchanged.
+        `versions` gives, for the query's value, the keys of records whose bytes decide the answer completely: with
+        them it may be kept and given again while they are unchanged. No keys: it may not.
         """
         if options is None:
             options = self.parse(request)
@@ -101,12 +102,13 @@ class Reads:
                 try:
                     with state.read() as txn:
                         result = query(txn)
-                        versions = [txn.get(key) for key in version_keys] if version_keys and self._may_keep else None
+                        version_keys = versions(result.value) if versions is not None and self._may_keep else ()
+                        seen = [txn.get(key) for key in version_keys]
                     response = _respond(result, render, style, options.level, KNOWN_LEADER, CONTACT_NOW)
                 except (HttpError, QueryError) as error:
                     return _refuse(error, style)
-                if versions is not None and None not in versions:
-                    response.fresh = _freshness(state, version_keys, versions)
+                if seen and None not in seen:
+                    response.fresh = _freshness(state, version_keys, seen)
                 return response
         return self._answer_later(request, query, render, style, options)
 
@@ -125,6 +127,10 @@ class Reads:
         if cache_state is not None:
             self._note_cache(request, response, cache_state)
         return response
+
+    def note_cache(self, request: Request, response: Response, options: ReadRequest) -> None:
+        """The cache headers of an answer that does not come from a query."""
+        self._note_cache(request, response, self._cache.look(request, options))
 
     def _note_cache(self, request: Request, response: Response, cache_state: CacheState) -> None:
         if cache_state.hit:

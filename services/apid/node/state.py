@@ -17,8 +17,9 @@ from pathlib import Path
 import grpc
 
 from apid.core.errors import NoLeader
+from apid.node import stubs
 from lictor.page import NEVER_NS, PageReader, RaftState
-from lictor.pb.lictor.v1 import raft_pb2, raft_pb2_grpc
+from lictor.pb.lictor.v1 import raft_pb2
 from lictor.rpc import DaemonChannel, DaemonNotRunning
 from lictor.state.lmdb_store import LmdbStore, LmdbTxn, open_store
 from lictor.state.store import StoreError
@@ -154,7 +155,7 @@ class Changes:
     async def _run(self) -> None:
         while True:
             try:
-                stub = raft_pb2_grpc.ConsensusStub(self._daemon.channel())
+                stub = stubs.consensus(self._daemon.channel())
                 call = stub.Changes(raft_pb2.ChangesRequest(), metadata=self._daemon.metadata)
                 # What changed while nobody listened is unknown: everybody looks again.
                 self._wake((EVERYTHING,))

@@ -1,0 +1,76 @@
+"""What narrows and orders a list: `filter`, `node-meta`, `near` (Consul 1.7: http.go, parseSource and parseMetaFilter)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from apid.core.errors import HttpError
+from apid.core.message import Request
+from apid.node.context import Node
+from lictor.filter import FAILED, FilterError, compile_filter, fields
+from lictor.state.queries import catalog
+from lictor.state.queries.read import Filter, ReadOptions
+from lictor.state.store import ReadTxn
+
+REMEMBERED_FILTERS = 512
+AGENT_SOURCE = "_agent"
+IP_SOURCE = "_ip"
+_TABLES: dict[str, Any] = {
+    name: getattr(fields, name)
+    for name in (
+        "AGENT_SERVICES",
+        "CATALOG_NODES",
+        "CATALOG_SERVICE",
+        "CHECKS",
+        "HEALTH_SERVICE",
+        "NODE_SERVICES",
+        "UI_NODES",
+    )
+}
+
+
+@lru_cache(maxsize=REMEMBERED_FILTERS)
+def _compiled(text: str, table: str) -> Filter:
+    return compile_filter(text, _TABLES[table])
+
+
+def parse_filter(text: str, table: str, prefix: str = FAILED) -> Filter | None:
+    """The compiled expression, None when it is empty. Errors: HttpError with Consul's text."""
+    if not text:
+        return None
+    try:
+        return _compiled(text, table)
+    except FilterError as error:
+        raise HttpError(f"{prefix}{error}") from None
+
+
+def node_meta(request: Request) -> dict[str, str]:
+    """The `node-meta=key:value` pairs that are wanted."""
+    pairs = (pair.partition(":") for pair in request.params.get("node-meta", ()))
+    return {name: value for name, _, value in pairs}
+
+
+def near_node(node: Node, request: Request, txn: ReadTxn) -> str:
+    """The name of the node that `near` means."""
+    near = request.get("near")
+    if near == AGENT_SOURCE:
+        return node.config.node_name
+    if near == IP_SOURCE:
+        address = request.header(b"x-forwarded-for").partition(",")[0].strip() or request.remote_address
+        found = (row.node for row in catalog.nodes(txn).value if row.address == address)
+        return next(found, "")
+    return near
+
+
+def selection(node: Node, request: Request, txn: ReadTxn, table: str = "") -> ReadOptions:
+    """Everything that narrows the request's list. Errors: HttpError for a filter that is none."""
+    authorizer = node.authorizer(request)
+    if not request.query:
+        return ReadOptions(authorizer=authorizer)
+    return ReadOptions(
+        authorizer=authorizer,
+        node_meta=node_meta(request),
+        near=near_node(node, request, txn),
+        filter=parse_filter(request.get("filter"), table) if table else None,
+    )

@@ -1,0 +1,173 @@
+"""/v1/txn: several operations, all or none (Consul 1.7: txn_endpoint.go)."""
+
+from __future__ import annotations
+
+from apid.core.decoding import BASE64, TEXT, UINT64, DecodeError, ListOf, Struct, decode
+from apid.core.errors import PERMISSION_DENIED, BadRequest, BodyTooLarge
+from apid.core.message import JSON, Request, Response
+from apid.core.parameters import go_quote
+from apid.core.routes import Operation, Route
+from apid.endpoints.bodies import HEALTH_CHECK, NODE, NODE_SERVICE, Fields, check_row, node_row, service_row
+from apid.node.context import Node
+from apid.node.reading import KNOWN_LEADER
+from lictor.acl import Authorizer
+from lictor.state import commands, prepare, render
+from lictor.state.commands import TxnCheck, TxnError, TxnKV, TxnNode, TxnOp, TxnResult, TxnService
+from lictor.state.machine.txn import read_txn, writes
+from lictor.state.queries.read import Read
+from lictor.state.topics import key_bytes, key_text
+
+DOCS_URL = "https://www.consul.io/docs/agent/options.html#txn_max_req_len"
+KV_OP = Struct(
+    "KVTxnOp",
+    {
+        "Verb": TEXT,
+        "Key": TEXT,
+        "Value": BASE64,
+        "Flags": UINT64,
+        "Index": UINT64,
+        "Session": TEXT,
+        "Namespace": TEXT,
+    },
+)
+OPERATIONS = ListOf(
+    Struct(
+        "TxnOp",
+        {
+            "KV": KV_OP,
+            "Node": Struct("NodeTxnOp", {"Verb": TEXT, "Node": NODE}),
+            "Service": Struct("ServiceTxnOp", {"Verb": TEXT, "Node": TEXT, "Service": NODE_SERVICE}),
+            "Check": Struct("CheckTxnOp", {"Verb": TEXT, "Check": HEALTH_CHECK}),
+        },
+    )
+)
+RESULT = {
+    "type": "object",
+    "properties": {"Results": {"type": ["array", "null"]}, "Errors": {"type": ["array", "null"]}},
+}
+
+
+class TxnEndpoints:
+    """Atomic operations on keys, nodes, services and checks."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def routes(self) -> list[Route]:
+        limits = self._node.config.limits
+        return [
+            Route(
+                "/v1/txn",
+                {
+                    "PUT": Operation(
+                        self.run,
+                        "Carry out all operations or none",
+                        query=("dc", "stale", "consistent"),
+                        body=OPERATIONS,
+                        result=RESULT,
+                        responses={
+                            400: "The body is not what is expected",
+                            409: "Nothing was done: the operations that failed",
+                            413: "Too many or too large operations",
+                        },
+                    )
+                },
+                max_body_bytes=max(limits.txn_max_req_len, limits.kv_max_value_size),
+            )
+        ]
+
+    async def run(self, request: Request) -> Response:
+        node = self._node
+        ops = self._operations(request)
+        command, errors = prepare.txn(ops, node.config.datacenter)
+        authorizer = node.authorizer(request)
+        if not authorizer.allows_all:
+            errors += _denied(ops, authorizer)
+        if any(writes(op) for op in ops):
+            if errors:
+                return _answer(TxnResult([], errors))
+            applied = await node.consensus.propose(command)
+            assert isinstance(applied.result, TxnResult)
+            return _answer(applied.result)
+        return await self._read(request, command, errors)
+
+    async def _read(self, request: Request, command: commands.Txn, errors: list[TxnError]) -> Response:
+        """A transaction of reads alone: no log entry, and it says how it was read."""
+        options = self._node.reads.parse(request)
+        found, leader, _ = await self._node.reads.run(
+            lambda txn: Read(TxnResult([], errors) if errors else read_txn(txn, command.ops), 1, ()), options
+        )
+        result: TxnResult = found.value
+        body = render.txn_result(result, read_only=True, known_leader=leader == KNOWN_LEADER)
+        return Response(409 if result.errors else 200, body, JSON)
+
+    def _operations(self, request: Request) -> list[TxnOp]:
+        limits = self._node.config.limits
+        maximum = max(limits.txn_max_req_len, limits.kv_max_value_size)
+        if request.body_bytes > maximum:
+            raise BodyTooLarge(
+                f"Request body({request.body_bytes} bytes) too large, max size: {maximum} bytes. See {DOCS_URL}."
+            )
+        try:
+            given: list[Fields | None] = decode(OPERATIONS, request.body) or []
+        except DecodeError as error:
+            raise BadRequest(f"Failed to parse body: {error}") from None
+        if len(given) > prepare.TXN_OPS_MAX:
+            raise BodyTooLarge(f"Transaction contains too many operations ({len(given)} > {prepare.TXN_OPS_MAX})")
+        found = (_operation(fields, self._node.config.datacenter) for fields in given if fields)
+        ops = [op for op in found if op is not None]
+        for op in ops:
+            if isinstance(op, TxnKV) and op.value is not None and len(op.value) > limits.kv_max_value_size:
+                raise BodyTooLarge(
+                    f"Value for key {go_quote(key_text(op.key))} is too large "
+                    f"({len(op.value)} > {limits.kv_max_value_size} bytes)"
+                )
+        return ops
+
+
+def _operation(fields: Fields, datacenter: str) -> TxnOp | None:
+    if kv := fields.get("KV"):
+        return TxnKV(
+            kv.get("Verb", ""),
+            key_bytes(kv.get("Key", "")),
+            kv.get("Value") or None,
+            kv.get("Flags", 0),
+            kv.get("Index", 0),
+            kv.get("Session", ""),
+        )
+    if node := fields.get("Node"):
+        return TxnNode(node.get("Verb", ""), node_row(node.get("Node", {}), datacenter))
+    if service := fields.get("Service"):
+        owner = service.get("Node", "")
+        return TxnService(service.get("Verb", ""), owner, service_row(service.get("Service", {}), owner))
+    if check := fields.get("Check"):
+        return TxnCheck(check.get("Verb", ""), check_row(check.get("Check", {})))
+    return None
+
+
+def _denied(ops: list[TxnOp], authorizer: Authorizer) -> list[TxnError]:
+    return [TxnError(position, PERMISSION_DENIED) for position, op in enumerate(ops) if not _allowed(op, authorizer)]
+
+
+def _allowed(op: TxnOp, authorizer: Authorizer) -> bool:
+    writing = writes(op)
+    if isinstance(op, TxnKV):
+        key = key_text(op.key)
+        if op.verb == "delete-tree":
+            return authorizer.key_write_prefix(key)
+        if op.verb == "get-tree":
+            return authorizer.key_list(key)
+        return authorizer.key_write(key) if writing else authorizer.key_read(key)
+    if isinstance(op, TxnNode):
+        return authorizer.node_write(op.node.node) if writing else authorizer.node_read(op.node.node)
+    if isinstance(op, TxnService):
+        name = op.service.service
+        return authorizer.service_write(name) if writing else authorizer.service_read(name)
+    if op.check.service_name:
+        name = op.check.service_name
+        return authorizer.service_write(name) if writing else authorizer.service_read(name)
+    return authorizer.node_write(op.check.node) if writing else authorizer.node_read(op.check.node)
+
+
+def _answer(result: TxnResult) -> Response:
+    return Response(409 if result.errors else 200, render.txn_result(result), JSON)
