@@ -11,13 +11,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from random import Random
 
-from raftd.core.api import Configuration, RaftConfig, Ready
+from raftd.core.api import Configuration, RaftConfig, Ready, RoleName
 from raftd.core.api import Server as Member
 from sim.clock import Timeline
 from sim.network import MS, Network
 from sim.raft_checks import RaftChecks, RegisterHistory, demand
 from sim.raft_clients import Client
-from sim.raft_faults import Faults
+from sim.raft_faults import CLIMATES, Faults
 from sim.raft_server import Server
 
 TIMEOUT_NS = 100 * MS
@@ -79,6 +79,10 @@ class Cluster:
         spare = self.random.choice((0, 1, 2))
         snapshot_every = self.random.choice((10, 30, 100))
         trailing = self.random.choice((0, 3, 20))
+        self.climate = climate = self.random.choice(CLIMATES)
+        self._struck_terms: set[int] = set()
+        self._mended = False
+        self.checks.servers = self.servers
         for number in range(size + spare):
             name = f"s{number}"
             self.servers[name] = Server(
@@ -89,8 +93,11 @@ class Cluster:
                 self,
                 snapshot_every,
                 trailing,
+                climate.sync_max_ns,
+                climate.narrow_draws,
             )
-        self.trace(f"seed {seed}: {size} servers, {spare} spare, snapshot every {snapshot_every}, keep {trailing}")
+        self.trace(f"seed {seed}: {size} servers, {spare} spare, climate {climate.name}")
+        self.trace(f"snapshot every {snapshot_every} entries, keep {trailing} more")
         first = Configuration(tuple(Member(f"s{number}", f"s{number}:8300") for number in range(size)))
         for server in self.servers.values():
             server.start()
@@ -98,7 +105,7 @@ class Cluster:
                 assert server.raft is not None
                 server.raft.bootstrap(server.now_ns, first)
                 server.drain()
-        self.faults = Faults(self.servers, self.network, Random(self.random.random()), self.trace)
+        self.faults = Faults(self.servers, self.network, Random(self.random.random()), self.trace, climate)
         self.clients = [
             Client(f"c{number}", self.servers, self.timeline, Random(self.random.random()), self.history)
             for number in range(CLIENTS)
@@ -120,6 +127,15 @@ class Cluster:
                 spans = [(entry.index, entry.term) for entry in ready.entries]
                 self.trace(f"  {server.id} writes {ready.sequence}: {ready.hard_state} {spans} {ready.log_reset}")
         self.checks.made_ready(server, ready)
+        soft_state = ready.soft_state
+        if soft_state is not None and soft_state.role == RoleName.LEADER and soft_state.term not in self._struck_terms:
+            self._struck_terms.add(soft_state.term)
+            if not self._mended and self.random.randrange(1000) < self.climate.leader_hazard_permille:
+                self.timeline.after(self.random.randint(0, 25 * MS), lambda: self._strike(server))
+
+    def _strike(self, server: Server) -> None:
+        if not self._mended:
+            self.faults.strike(server)
 
     def applied(self, server: Server, entry: object) -> None:
         """See `RaftChecks`."""
@@ -142,7 +158,10 @@ class Cluster:
         events = self.timeline.run_until(300 * MS)
         while self.timeline.now_ns < FAULTY_NS:
             self.faults.act()
-            events += self.timeline.run_until(self.timeline.now_ns + self.random.randint(10 * MS, 400 * MS))
+            events += self.timeline.run_until(
+                self.timeline.now_ns + self.random.randint(10 * MS, self.climate.pause_max_ns)
+            )
+        self._mended = True
         self.faults.mend()
         mended_ns = self.timeline.now_ns
         events += self.timeline.run_until(mended_ns + PROGRESS_NS)

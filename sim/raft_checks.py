@@ -2,6 +2,8 @@
 
 Election safety: one leader per term. Log matching: an index and a term name one entry with one predecessor everywhere.
 Leader completeness: a new leader has everything committed. State machine safety: everybody applies the same entries.
+Durability: a vote is told, an entry acknowledged or committed only when the disks have it that need to.
+Lease exclusivity: nobody is elected while another server's page promises that nobody can be.
 Linearizability: all writes have a place in one order, the log's, that agrees with real time, and a read returns the
 latest write of its key at some moment between its call and its answer.
 """
@@ -9,7 +11,7 @@ latest write of its key at some moment between its call and its answer.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from raftd.core.api import Entry, Ready, RoleName, SnapshotMeta
+from raftd.core.api import AppendResponse, Entry, Ready, RoleName, SnapshotMeta, VoteResponse
 from sim.raft_machine import KeyValueMachine
 from sim.raft_server import Server
 
@@ -38,6 +40,9 @@ class RaftChecks:
     digests: dict[int, str] = field(default_factory=lambda: {0: ""})
     applied_entries: dict[int, Entry] = field(default_factory=dict)
     seen_commit: dict[str, int] = field(default_factory=dict)
+    votes: dict[tuple[str, int], str] = field(default_factory=dict)
+    """(voter, term) → candidate."""
+    servers: dict[str, Server] = field(default_factory=dict)
 
     def made_ready(self, server: Server, ready: Ready) -> None:
         """Check what a core asks for."""
@@ -45,15 +50,51 @@ class RaftChecks:
         assert raft is not None
         for entry in ready.entries:
             self._check_entry(server, entry)
+        for message in ready.messages:
+            if isinstance(message, VoteResponse) and message.granted and not message.pre_vote:
+                self._check_vote(server, message)
+            elif isinstance(message, AppendResponse) and message.success:
+                demand(
+                    server.disk.has_synced(message.match_index),
+                    f"durability: {server.id} acknowledged {message.match_index} before it was synced",
+                )
         soft_state = ready.soft_state
         if soft_state is None:
             return
         if soft_state.role == RoleName.LEADER:
+            if soft_state.term not in self.leaders:
+                self._check_leases(server)
             first = self.leaders.setdefault(soft_state.term, server.id)
             demand(first == server.id, f"election safety: {first} and {server.id} both lead term {soft_state.term}")
+            if soft_state.commit_index > self.committed_index:
+                self._check_quorum_has(server, soft_state.commit_index)
         self._check_commit(server, soft_state.commit_index)
         if soft_state.role == RoleName.LEADER and self.committed_index:
             self._check_completeness(server)
+
+    def _check_vote(self, server: Server, vote: VoteResponse) -> None:
+        stored = server.disk.synced.hard_state
+        demand(
+            stored.term > vote.term or (stored.term, stored.vote) == (vote.term, vote.target),
+            f"durability: {server.id} told its vote for {vote.target} in term {vote.term}, stored is {stored}",
+        )
+        first = self.votes.setdefault((server.id, vote.term), vote.target)
+        demand(first == vote.target, f"{server.id} voted for {first} and {vote.target} in term {vote.term}")
+
+    def _check_leases(self, elected: Server) -> None:
+        for server in self.servers.values():
+            promises = server.page.is_leader and server.now_ns < server.page.lease_expiry_ns
+            demand(server is elected or not promises, f"lease: {elected.id} elected during the lease of {server.id}")
+
+    def _check_quorum_has(self, leader: Server, index: int) -> None:
+        raft = leader.raft
+        assert raft is not None
+        voters = raft.configuration.voters
+        having = [voter for voter in voters if self.servers[voter].disk.has_synced(index, raft.term_at(index))]
+        demand(
+            2 * len(having) > len(voters),
+            f"durability: {leader.id} committed {index}, of {voters} only {having} have it",
+        )
 
     def _check_entry(self, server: Server, entry: Entry) -> None:
         raft = server.raft

@@ -130,10 +130,15 @@ class Client:
     def _lease_read(self, operation: _Operation) -> None:
         """By another process of the server's machine: it looks at the page, then at the state, whatever the server
         process is doing, even when that is paused or dead."""
-        server = self._pick()
-        if not server.page.is_leader or server.now_ns >= server.page.lease_expiry_ns:
+        promising = [
+            server
+            for server in self._servers.values()
+            if server.page.is_leader and server.now_ns < server.page.lease_expiry_ns
+        ]
+        if not promising:
             self._done(operation)
             return
+        server = self._random.choice(promising)
         life = server.life
         self._timeline.after(self._random.randint(0, MS), lambda: self._look_if_same(operation, server, life))
 

@@ -108,6 +108,15 @@ class Disk:
                 break
         return found
 
+    def has_synced(self, index: int, term: int | None = None) -> bool:
+        """Whether the entry at `index` (of this term, if given) is safe from a power failure, or in a snapshot."""
+        if index <= max(self.synced.before_index, self.snapshot.meta.index if self.snapshot else 0):
+            return True
+        position = index - self.synced.before_index - 1
+        if position >= len(self.synced.entries):
+            return False
+        return term is None or self.synced.entries[position].term == term
+
     def power_failure(self, random: Random) -> None:
         """Everything not synced is lost, except for a random beginning of it; the last write may be torn."""
         survivors = random.randint(0, len(self._unsynced)) if random.random() < 0.5 else 0

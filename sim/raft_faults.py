@@ -1,6 +1,7 @@
 """What goes wrong in a run, chosen by the seed: a fault about every `PAUSE`, and everything well at the end."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 
 from raftd.core.api import ChangeKind, ConfigurationChange, RaftError
@@ -10,41 +11,107 @@ from sim.raft_server import Server
 Trace = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Climate:
+    """What kind of trouble a seed is about."""
+
+    name: str
+    weights: dict[str, int]
+    """How often which act, where not once in a while."""
+    pause_max_ns: int = 400 * MS
+    sync_max_ns: int = 4 * MS
+    """How slow the disks are."""
+    narrow_draws: bool = False
+    """Random timeouts hardly differ: candidates collide."""
+    leader_hazard_permille: int = 0
+    """How often a new leader is struck at once."""
+    lasting_loss_permille: int = 0
+    """Of all messages, always."""
+
+
+CLIMATES = (
+    Climate("mixed", {}),
+    Climate("mixed", {}, pause_max_ns=150 * MS, sync_max_ns=15 * MS),
+    Climate(
+        "power",
+        {"cut_power": 12, "cut_power_everywhere": 5, "restart": 16, "heal": 8},
+        pause_max_ns=150 * MS,
+        sync_max_ns=40 * MS,
+        leader_hazard_permille=300,
+    ),
+    Climate(
+        "elections",
+        {"isolate_leader": 10, "heal": 14, "split": 8, "cut_power": 8, "restart": 16, "change_membership": 0},
+        pause_max_ns=200 * MS,
+        sync_max_ns=15 * MS,
+        narrow_draws=True,
+        leader_hazard_permille=600,
+        lasting_loss_permille=50,
+    ),
+    Climate(
+        "leases",
+        {"one_way": 12, "pause": 12, "kill_process": 10, "restart": 20, "resume": 10, "transfer": 10, "split": 1},
+        pause_max_ns=120 * MS,
+    ),
+    Climate("members", {"change_membership": 40, "split": 10, "isolate_leader": 8, "heal": 16}, pause_max_ns=120 * MS),
+)
+
+
 class Faults:
     """Breaks and mends the cluster, one act at a time."""
 
-    def __init__(self, servers: dict[str, Server], network: Network, random: Random, trace: Trace) -> None:
+    def __init__(
+        self, servers: dict[str, Server], network: Network, random: Random, trace: Trace, climate: Climate
+    ) -> None:
         self._servers = servers
         self._network = network
         self._random = random
         self._trace = trace
-        self.acts: tuple[tuple[int, Callable[[], str]], ...] = (
-            (4, self._isolate_leader),
-            (4, self._split),
-            (3, self._one_way),
-            (6, self._heal),
-            (3, self._kill_process),
-            (3, self._cut_power),
-            (1, self._cut_power_everywhere),
-            (6, self._restart),
-            (3, self._pause),
-            (4, self._resume),
-            (3, self._weather),
-            (6, self._change_membership),
-            (3, self._transfer),
+        self._network.faults.loss_permille = climate.lasting_loss_permille
+        self._climate = climate
+        self._acts: tuple[tuple[str, int, Callable[[], str]], ...] = (
+            ("isolate_leader", 4, self._isolate_leader),
+            ("split", 4, self._split),
+            ("one_way", 3, self._one_way),
+            ("heal", 6, self._heal),
+            ("kill_process", 3, self._kill_process),
+            ("cut_power", 3, self._cut_power),
+            ("cut_power_everywhere", 1, self._cut_power_everywhere),
+            ("restart", 6, self._restart),
+            ("pause", 3, self._pause),
+            ("resume", 4, self._resume),
+            ("weather", 3, self._weather),
+            ("change_membership", 6, self._change_membership),
+            ("transfer", 3, self._transfer),
         )
 
     def act(self) -> None:
         """Do one thing."""
-        weights = [weight for weight, _ in self.acts]
-        ((_, action),) = self._random.choices(self.acts, weights)
+        weights = [self._climate.weights.get(name, weight) for name, weight, _ in self._acts]
+        ((_, _, action),) = self._random.choices(self._acts, weights)
         self._trace(action())
+
+    def strike(self, server: Server) -> None:
+        """Something happens to this server right now."""
+        dice = self._random.random()
+        if dice < 0.4:
+            server.kill(power=True)
+            self._trace(f"{server.id} struck: lost power")
+        elif dice < 0.8:
+            self._network.isolate(server.id, self._servers)
+            self._trace(f"{server.id} struck: isolated")
+        else:
+            others = [name for name in self._servers if name != server.id]
+            lucky = self._random.choice(others)
+            self._network.isolate(server.id, [name for name in others if name != lucky])
+            self._trace(f"{server.id} struck: hears only {lucky}")
 
     def mend(self) -> None:
         """Repair everything."""
         self._network.heal()
         self._network.faults = NetworkFaults()
         for server in self._servers.values():
+            server.narrow_draws = False
             if server.paused:
                 server.resume()
             if server.raft is None:
@@ -116,7 +183,7 @@ class Faults:
     def _weather(self) -> str:
         random = self._random
         self._network.faults = NetworkFaults(
-            loss_permille=random.choice((0, 0, 20, 100, 300)),
+            loss_permille=max(self._climate.lasting_loss_permille, random.choice((0, 0, 20, 100, 300))),
             duplicate_permille=random.choice((0, 50, 200)),
             slow_permille=random.choice((0, 20, 100)),
             slow_max_ns=random.choice((20, 100, 500)) * MS,

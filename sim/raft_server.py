@@ -24,7 +24,7 @@ from sim.raft_disk import Disk, StoredSnapshot, Write
 from sim.raft_machine import KeyValueMachine
 
 SYNC_MIN_NS = MS // 5
-SYNC_MAX_NS = 4 * MS
+READ_MAX_NS = 4 * MS
 APPLY_MAX_NS = MS
 
 
@@ -61,6 +61,8 @@ class Server:
         observer: Observer,
         snapshot_every: int,
         trailing: int,
+        sync_max_ns: int,
+        narrow_draws: bool,
     ) -> None:
         self.id = config.id
         self.config = config
@@ -76,6 +78,9 @@ class Server:
         self._observer = observer
         self._snapshot_every = snapshot_every
         self._trailing = trailing
+        self._sync_max_ns = sync_max_ns
+        self.narrow_draws = narrow_draws
+        """Random timeouts hardly differ while this is set."""
         self._waiting: list[Message] = []
         self._timer_at_ns: int | None = None
         self._sync_running = False
@@ -104,6 +109,9 @@ class Server:
         """Whether it takes itself for the leader."""
         return self.raft is not None and self.raft.soft_state.role == RoleName.LEADER
 
+    def _draw(self, low: int, high: int) -> int:
+        return self._random.randint(low, low + (high - low) // 30 if self.narrow_draws else high)
+
     def start(self) -> None:
         """Start from the disk."""
         assert self.raft is None
@@ -116,7 +124,7 @@ class Server:
         self.raft = Raft(
             self.config,
             self.now_ns,
-            self._random.randint,
+            self._draw,
             self.disk,
             self.disk.written.hard_state,
             self.disk.summary(),
@@ -219,9 +227,9 @@ class Server:
         self._applying.extend(ready.committed)
         self._maybe_apply()
         for read in ready.snapshot_reads:
-            self._later(self._random.randint(0, SYNC_MAX_NS), lambda read=read: self._read_chunk(read))  # type: ignore[misc]
+            self._later(self._random.randint(0, READ_MAX_NS), lambda read=read: self._read_chunk(read))  # type: ignore[misc]
         for write in ready.snapshot_writes:
-            self._later(self._random.randint(0, SYNC_MAX_NS), lambda write=write: self._write_chunk(write))  # type: ignore[misc]
+            self._later(self._random.randint(0, READ_MAX_NS), lambda write=write: self._write_chunk(write))  # type: ignore[misc]
         for state in ready.reads:
             self.read_answers.pop(state.context)(state.index)
         for failure in ready.read_failures:
@@ -235,7 +243,7 @@ class Server:
             return
         self._sync_running = True
         sequence, self._unsynced_sequence = self._unsynced_sequence, 0
-        self._later(self._random.randint(SYNC_MIN_NS, SYNC_MAX_NS), lambda: self._synced(sequence))
+        self._later(self._random.randint(SYNC_MIN_NS, self._sync_max_ns), lambda: self._synced(sequence))
 
     def _synced(self, sequence: int) -> None:
         assert self.raft is not None

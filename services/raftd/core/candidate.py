@@ -35,7 +35,7 @@ class _Campaign:
             return
         if self._node.is_sole_voter:
             self._node.become_candidate(now_ns, transfer=False)
-        elif self._node.is_voter:
+        elif self._node.may_campaign:
             self._node.become_pre_candidate(now_ns)
         else:
             self._node.become_follower(now_ns, self._node.term, "")

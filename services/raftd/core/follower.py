@@ -55,7 +55,7 @@ class Follower:
             return
         if self._node.is_sole_voter:
             self._node.become_candidate(now_ns, transfer=False)
-        elif self._node.is_voter:
+        elif self._node.may_campaign:
             self._node.become_pre_candidate(now_ns)
         else:
             self.restart_election_timer(now_ns)
@@ -79,7 +79,7 @@ class Follower:
                     node.commit_to(min(message.index, self._verified_index))
                     self._reads.answered(message)
             case TimeoutNow():
-                if node.is_voter:
+                if node.may_campaign:
                     node.become_candidate(now_ns, transfer=True)
             case ReadIndexRequest():
                 node.refuse_read(message)

@@ -201,6 +201,15 @@ class Node:
         return self.id in self.membership.voters
 
     @property
+    def may_campaign(self) -> bool:
+        """A voter may; and one whose vote is being taken away, until that is known to be committed: the others may need
+        its log to commit it (dissertation 4.2.2). Its own vote does not count then."""
+        if self.is_voter:
+            return True
+        committed, _ = self.membership.at(self.commit_index)
+        return self.membership.current_index > self.commit_index and committed.is_voter(self.id)
+
+    @property
     def is_sole_voter(self) -> bool:
         """Whether this server alone is a quorum."""
         return self.membership.voters == (self.id,)
