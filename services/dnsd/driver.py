@@ -49,7 +49,10 @@ class Driver:
         remote = RemoteSource(fetching, watching, staleness, config.datacenter, time.monotonic)
         if not config.server_mode:
             return remote
-        return ServerSource(LocalState(config.data_dir, config.datacenter), remote, staleness)
+        return ServerSource(LocalState(config.data_dir, config.datacenter), remote, staleness, self._forget)
+
+    def _forget(self) -> None:
+        self.engine.cache.clear()
 
     async def start(self) -> None:
         """Open the listeners. Raises OSError naming the address that cannot be had."""

@@ -235,12 +235,12 @@ class LocalState:
         self._datacenter = datacenter
         self._memory = Memory()
 
-    def open(self) -> LmdbStore:
-        """The current store. Raises Unavailable while there is none."""
+    def open(self) -> tuple[LmdbStore, bool]:
+        """The current store, and whether it is another one than last time. Raises Unavailable while there is none."""
         store, is_new = self._file.store()
         if is_new:
             self._memory.clear()
-        return store
+        return store, is_new
 
     def view_of(self, txn: ReadTxn) -> StateView:
         """What a transaction of the current store shows."""

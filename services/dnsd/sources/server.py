@@ -6,7 +6,7 @@ The local state is used while it is as fresh as the configuration demands; other
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,10 +63,14 @@ class NoStateView(TooOldView):
 class ServerSource:
     """Facts on a server."""
 
-    def __init__(self, local: LocalState, remote: RemoteSource, staleness: Staleness) -> None:
+    def __init__(
+        self, local: LocalState, remote: RemoteSource, staleness: Staleness, on_replaced: Callable[[], None]
+    ) -> None:
+        """`on_replaced` is called when the state was replaced as a whole, so that indexes prove nothing any more."""
         self._local = local
         self._remote = remote
         self.staleness = staleness
+        self._on_replaced = on_replaced
         self._had_leader = True
         self.stale_answers = 0
 
@@ -74,10 +78,12 @@ class ServerSource:
     def view(self) -> Iterator[View]:
         """A consistent look at the state."""
         try:
-            local = self._local.open()
+            local, is_new = self._local.open()
         except Unavailable:
             yield NoStateView(self._remote)
             return
+        if is_new:
+            self._on_replaced()
         if self._may_use_local():
             with local.read() as txn:
                 yield BothView(self._local.view_of(txn), self._remote)
