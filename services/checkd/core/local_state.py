@@ -19,9 +19,9 @@ from checkd.core.status import CRITICAL
 class LocalState:
     """Everything registered on this node. `changed` is called after each visible change."""
 
-    def __init__(self, discard_output: bool = False) -> None:
+    def __init__(self, discard_output: bool = False, first_version: int = 1) -> None:
         self.discard_output = discard_output
-        self.version = 1
+        self.version = first_version
         self.services: dict[str, ServiceEntry] = {}
         self.checks: dict[str, CheckEntry] = {}
         self._attached: dict[str, dict[str, CheckEntry]] = {}

@@ -40,6 +40,7 @@ from checkd.core.status import CRITICAL, STATUSES, Verdict
 from checkd.core.timers import Timers
 from checkd.core.validation import discoverability_warnings, require_scripts_allowed, validate_check, validate_service
 
+VERSION_UNIT_NS = 1_000
 MIN_INTERVAL_NS = 1 * SECOND_NS
 NODE_MAINTENANCE_ID = "_node_maintenance"
 SERVICE_MAINTENANCE_PREFIX = "_service_maintenance:"
@@ -74,7 +75,8 @@ class Node:
 
     def __init__(self, settings: NodeSettings, random: Random, now: Moment) -> None:
         self.settings = settings
-        self.state = LocalState(settings.discard_output)
+        # Starting from the time lets the version grow over restarts, too.
+        self.state = LocalState(settings.discard_output, now.unix_ns // VERSION_UNIT_NS)
         self.scheduler = Scheduler(random, settings.max_running)
         self._random = random
         self._timers = Timers()
