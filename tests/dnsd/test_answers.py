@@ -529,7 +529,8 @@ def test_uncompressed_answers_repeat_names_and_keep_the_asked_case() -> None:
         for number in range(3):
             world.node(f"a{number}", f"10.1.1.{number}", service="web", port=1)
     for question in ("wEb.service.consul A", "web.service.consul SRV", "wEb.service.consul A"):
-        wire = dns.message.make_query(*question.split(" "), use_edns=-1).to_wire()
+        name, kind = question.split(" ")
+        wire = dns.message.make_query(name, kind, use_edns=-1).to_wire()
         small, large = compressed.packet(wire), plain.packet(wire)
         assert small is not None
         assert large is not None
