@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from apid.core.routes import Route
+from apid.endpoints.agent_cluster import AgentClusterEndpoints
 from apid.endpoints.agent_self import AgentSelfEndpoints
 from apid.endpoints.catalog import CatalogEndpoints
 from apid.endpoints.health import HealthEndpoints
 from apid.endpoints.kv import KvEndpoints
+from apid.endpoints.operator_raft import OperatorRaftEndpoints
 from apid.endpoints.root import RootEndpoints
 from apid.endpoints.session import SessionEndpoints
 from apid.endpoints.status import StatusEndpoints
@@ -22,6 +24,8 @@ AREAS = (
     SessionEndpoints,
     TxnEndpoints,
     AgentSelfEndpoints,
+    AgentClusterEndpoints,
+    OperatorRaftEndpoints,
 )
 
 
