@@ -104,7 +104,7 @@ def _reap(writer: Writer, command: c.TombstoneReap) -> Result:
 
 
 def _next_serial(writer: Writer, command: c.CANextSerial) -> Result:
-    return c.Number(writer.index)
+    return c.Number(certificate_authority.next_serial(writer))
 
 
 _HANDLERS: dict[type, Callable[[Writer, Any], Result]] = {

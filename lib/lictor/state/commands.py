@@ -177,7 +177,7 @@ class CADeleteProviderState(Command, frozen=True):
 
 
 class CANextSerial(Command, frozen=True):
-    """Takes the next certificate serial number: the result is this command's index."""
+    """Takes the next certificate serial number, the result."""
 
 
 class AutopilotSet(Command, frozen=True):

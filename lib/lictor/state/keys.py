@@ -28,7 +28,6 @@ APPLIED = b"Mapplied"
 AUTOPILOT = b"P"
 CA_ROOTS = b"Aroots"
 CA_CONFIG = b"Aconfig"
-ACL_BOOTSTRAP = b"axbootstrap"
 
 
 def fold(name: str) -> bytes:

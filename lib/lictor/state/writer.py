@@ -101,6 +101,10 @@ class Writer:
             return self._indexes[name] or 0
         return read_index(self._txn, name)
 
+    def bumped(self) -> list[str]:
+        """Indexes that this batch has touched."""
+        return list(self._indexes)
+
     def changed(self, *topics: str) -> None:
         self.topics.update(topics)
 

@@ -26,6 +26,7 @@ from lictor.state.rows import (
 from lictor.state.writer import Refused, Writer
 
 MANAGEMENT_POLICY_ID = "00000000-0000-0000-0000-000000000001"
+BOOTSTRAP_INDEX = "acl-token-bootstrap"
 ANONYMOUS_ACCESSOR_ID = "00000000-0000-0000-0000-000000000002"
 
 Indexed = TypeVar("Indexed", ACLToken, ACLPolicy, ACLRole, ACLBindingRule, ACLAuthMethod)
@@ -131,9 +132,8 @@ def _delete_token(writer: Writer, token: ACLToken) -> None:
 
 def bootstrap(writer: Writer, command: TokenBootstrap) -> Result:
     """Only once; again only with the index that it was done at."""
-    done_at = writer.get(keys.ACL_BOOTSTRAP)
-    if done_at is not None:
-        index = int.from_bytes(done_at, "big")
+    index = writer.index_of(BOOTSTRAP_INDEX)
+    if index:
         if command.reset_index == 0:
             raise Refused(f"ACL bootstrap no longer allowed (reset index: {index})", "denied")
         if command.reset_index != index:
@@ -146,8 +146,7 @@ def bootstrap(writer: Writer, command: TokenBootstrap) -> Result:
 
 
 def mark_bootstrapped(writer: Writer) -> None:
-    writer.put(keys.ACL_BOOTSTRAP, writer.index.to_bytes(8, "big"))
-    writer.bump("acl-token-bootstrap")
+    writer.bump(BOOTSTRAP_INDEX)
 
 
 # ---------------------------------------------------------------------------------------------------- policies, roles

@@ -17,6 +17,9 @@ from lictor.state.commands import (
 from lictor.state.rows import CAConfig, CARoot, decode_ca_config, decode_ca_provider_state, decode_ca_roots, encode
 from lictor.state.writer import Refused, Writer
 
+SERIAL_INDEX = "connect-ca-builtin-serial"
+"""Not an index but a counter, kept among them as Consul does."""
+
 
 def find_config(writer: Writer) -> CAConfig | None:
     raw = writer.get(keys.CA_CONFIG)
@@ -88,3 +91,11 @@ def delete_provider_state(writer: Writer, command: CADeleteProviderState) -> Res
     writer.delete(keys.ca_provider_state(command.state_id))
     writer.bump("connect-ca-builtin")
     return Done()
+
+
+def next_serial(writer: Writer) -> int:
+    """Begins at the index of the first such command, then counts."""
+    last = writer.index_of(SERIAL_INDEX)
+    serial = last + 1 if last else writer.index
+    writer.set_index(SERIAL_INDEX, serial)
+    return serial

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from lictor.state import keys, topics
+from lictor.state.machine.acl import BOOTSTRAP_INDEX
 from lictor.state.queries.read import Read, max_index
 from lictor.state.rows import (
     ACLAuthMethod,
@@ -20,6 +21,7 @@ from lictor.state.rows import (
     decode_token,
 )
 from lictor.state.store import ReadTxn
+from lictor.state.writer import read_index
 
 _TOKENS = (topics.ACL_TOKENS, topics.ACL_POLICIES, topics.ACL_ROLES)
 
@@ -129,5 +131,4 @@ def auth_method(txn: ReadTxn, name: str) -> Read[ACLAuthMethod | None]:
 
 def bootstrap_index(txn: ReadTxn) -> int:
     """The index at which the first management token was made; 0: not yet."""
-    raw = txn.get(keys.ACL_BOOTSTRAP)
-    return 0 if raw is None else int.from_bytes(raw, "big")
+    return read_index(txn, BOOTSTRAP_INDEX)
