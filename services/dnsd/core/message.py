@@ -31,9 +31,8 @@ MAX_TCP_SRV_ANSWERS = 1024
 MAX_POINTER_OFFSET = 0x3FFF
 OPT_BYTES = 11
 RECORD_BYTES = 10
-POINTER_BYTES = 2
 """A record's type, class, TTL and length."""
-LONGEST_NAME_COMPRESSED = 2
+POINTER_BYTES = 2
 
 QUESTION_POINTER = b"\xc0\x0c"
 ID_BYTES = 2
@@ -114,8 +113,7 @@ def render(question: Question, answer: Answer, settings: Settings, transport: Tr
         groups = groups[: answer.group_limit]
     subnet_global = answer.subnet_global or answer.rcode in _GLOBAL_RCODES
     opt = opt_record(question, subnet_global) if question.edns and answer.echo_edns else b""
-    cut = _Cutter(question, answer, settings, transport, len(opt)).cut(groups)
-    encoder, counts, trimmed = cut
+    encoder, counts, trimmed = _Cutter(question, answer, settings, transport, len(opt)).cut(groups)
     truncated = trimmed and (settings.enable_truncate or not answer.trims)
     flags = QR | (question.flags & (RD | CD | OPCODE_MASK)) | answer.rcode
     if question.flags & OPCODE_MASK:
@@ -176,7 +174,7 @@ class _Cutter:
         for group in groups:
             for extra in group.additionals:
                 index.setdefault(names.fold(extra.owner), extra)
-        return self._search(answers, index, self._bound(answers, kept), measured_compressed)
+        return self._search(answers, index, self._bound(answers, kept, index), measured_compressed)
 
     def _fits(self, encoder: _Encoder) -> bool:
         return len(encoder.buffer) + ID_BYTES <= self._budget_bytes
@@ -193,12 +191,17 @@ class _Cutter:
                 return None
         return encoder, (len(answers), len(self._answer.authorities), len(extras))
 
-    def _bound(self, answers: list[Record], most: int) -> int:
-        """How many answers could fit at the very best: every name a pointer, nothing additional."""
+    def _bound(self, answers: list[Record], most: int, index: dict[Name, Record]) -> int:
+        """How many answers could fit at the very best: every name that may be compressed a pointer."""
         size = HEADER_BYTES + names.wire_bytes(self._question.name) + 4
+        seen: set[Name] = set()
         for number, record in enumerate(answers[:most]):
-            size += POINTER_BYTES + RECORD_BYTES
-            size += sum([len(part) if isinstance(part, bytes) else 1 for part in record.parts])
+            size += _least_bytes(record)
+            if record.kind == SRV:
+                target = names.fold(_name_part(record))
+                if target in index and target not in seen:
+                    seen.add(target)
+                    size += _least_bytes(index[target])
             if size > self._budget_bytes:
                 return max(number, 1)
         return most
@@ -207,14 +210,21 @@ class _Cutter:
         self, answers: list[Record], index: dict[Name, Record], most: int, measured_compressed: bool
     ) -> tuple[_Encoder, tuple[int, int, int], bool]:
         """The longest run of answers, at least one, that fits with the records of their targets."""
-        low, high = 1, most
-        while low < high:
-            middle = (low + high + 1) // 2
-            trial = self._encode(answers[:middle], targets_of(answers[:middle], index), measured_compressed)
-            if trial is not None and self._fits(trial[0]):
+
+        def fits(count: int) -> bool:
+            trial = self._encode(answers[:count], targets_of(answers[:count], index), measured_compressed)
+            return trial is not None and self._fits(trial[0])
+
+        # The bound is close: step down from it, in growing steps, then search between.
+        low, high, step = most, most + 1, 1
+        while low > 1 and not fits(low):
+            low, high, step = max(1, low - step), low, step * 2
+        while low + 1 < high:
+            middle = (low + high) // 2
+            if fits(middle):
                 low = middle
             else:
-                high = middle - 1
+                high = middle
         encoded = self._encode(answers[:low], targets_of(answers[:low], index))
         assert encoded is not None, "one answer is never that large"
         trimmed = low < len(answers)
@@ -258,6 +268,17 @@ def targets_of(answers: list[Record], index: dict[Name, Record]) -> list[Record]
                 break
             target = names.fold(_name_part(extra))
     return chosen
+
+
+def _least_bytes(record: Record) -> int:
+    """A record's size with its owner, and where that is allowed its data, compressed to pointers."""
+    size = POINTER_BYTES + RECORD_BYTES
+    for part in record.parts:
+        if isinstance(part, bytes):
+            size += len(part)
+        else:
+            size += 1 if record.kind in COMPRESSIBLE else names.wire_bytes(part)
+    return size
 
 
 def _name_part(record: Record) -> Name:

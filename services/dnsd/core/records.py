@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import msgspec
@@ -41,6 +42,7 @@ MAX_STRING_BYTES = 255
 MAX_TTL_S = 0x7FFFFFFF
 SRV_PRIORITY = 1
 MAX_UINT16 = 0xFFFF
+REMEMBERED_ADDRESSES = 32768
 
 _srv_head = struct.Struct("!HHH").pack
 _soa_numbers = struct.Struct("!IIIII").pack
@@ -55,6 +57,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     parts: tuple[bytes | Name, ...]
 
 
+@lru_cache(maxsize=REMEMBERED_ADDRESSES)
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """The IP address, None for anything else (a host name, nothing)."""
     try:
