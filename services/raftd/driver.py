@@ -11,7 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from lictor.page import NEVER_NS, PageWriter, RaftState, Role
+from lictor.state.commands import decode_command, encode_result
+from lictor.state.precheck import SESSION_TTL_MIN_NS, LockDelays, precheck
 from lictor.state.store import StoreError
 from raftd.changes import Changes
 from raftd.core.configuration import Configuration, ConfigurationChange
@@ -110,6 +114,9 @@ class Driver:
         """Why writes are refused at the moment, "" when they are not."""
         self._on_failure = on_failure
         self._page = page
+        self.lock_delays = LockDelays()
+        """The leader's own table; empty elsewhere."""
+        self.session_ttl_min_ns = SESSION_TTL_MIN_NS
         self._writer = LogWriter(wal, self._durable, self._disk_full, on_failure)
         self._proposals = Proposals()
         self._reads = Reads()
@@ -285,6 +292,10 @@ class Driver:
                 proposal.sink.answer(proposal.id, Outcome(0, b"", self.write_error))
             return
         now_ns = time.monotonic_ns()
+        if self.is_leader:
+            proposals = self._precheck(proposals, now_ns)
+            if not proposals:
+                return
         try:
             index, term = self.raft.propose(now_ns, [proposal.command for proposal in proposals])
             self._proposals.appended(index, term, proposals)
@@ -301,6 +312,25 @@ class Driver:
         except RaftError as error:
             log.debug("proposals not taken: count=%d error=%s", len(proposals), error)
             self._refused(proposals)
+
+    def _precheck(self, proposals: list[Proposal], now_ns: int) -> list[Proposal]:
+        """Answer at once what the leader refuses before the log; returns the rest."""
+        kept: list[Proposal] = []
+        for proposal in proposals:
+            answer = None
+            if _may_be_refused(proposal.command):
+                try:
+                    command = decode_command(proposal.command)
+                except msgspec.DecodeError as error:
+                    text = f"command is not understood: {error}"
+                    proposal.sink.answer(proposal.id, Outcome(0, b"", text))
+                    continue
+                answer = precheck(command, self.lock_delays, now_ns, self.session_ttl_min_ns)
+            if answer is None:
+                kept.append(proposal)
+            else:
+                proposal.sink.answer(proposal.id, Outcome(self.machine.applied_index, encode_result(answer), ""))
+        return kept
 
     def _hand_over_reads(self) -> None:
         reads, self._gathered_reads = self._gathered_reads, []
@@ -387,6 +417,8 @@ class Driver:
         if became_ready:
             self._ready_term = last.term
         self._write_page()
+        if batch.released_locks and self.is_leader:
+            self.lock_delays.start(batch.released_locks, time.monotonic_ns())
         for entry, result in zip(entries, batch.results, strict=True):
             self._proposals.applied(entry.index, entry.term, result)
         self.changes.publish(last.index, batch.topics)
@@ -505,6 +537,14 @@ class Driver:
         """Forget log entries up to `index`, as far as the core allows."""
         reached = self.raft.compact(time.monotonic_ns(), index)
         self._writer.compact(reached)
+
+
+_CHECKED_TAGS = (b"\xa2KV\xa4lock", b"\xa3Txn", b"\xadSessionCreate")
+
+
+def _may_be_refused(command: bytes) -> bool:
+    """Whether the leader's pre-checks could refuse this kind of command; looks at its first bytes only."""
+    return command.startswith(_CHECKED_TAGS, 1)
 
 
 def _answer_refused(proposals: list[Proposal]) -> None:

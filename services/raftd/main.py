@@ -32,8 +32,9 @@ def run(config: RuntimeConfig, link: SupervisorLink | None) -> int:
 async def _serve(config: RuntimeConfig, link: SupervisorLink | None) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    # A terminal's interrupt is the supervisor's to handle: it may want a graceful leave first.
+    loop.add_signal_handler(signal.SIGINT, stopping.set if link is None else lambda: None)
     server = RaftServer(config, stopping)
     if link is not None:
         link.on_event("stop", lambda message: stopping.set())

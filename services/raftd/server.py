@@ -9,12 +9,15 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
+from lictor import logs
+from lictor.agent.link import Message as LinkMessage
 from lictor.agent.link import SupervisorLink
-from lictor.config.runtime import RuntimeConfig
+from lictor.config.runtime import RuntimeConfig, config_path
 from lictor.page import PageWriter
 from lictor.pb.lictor.v1 import raft_pb2_grpc
 from lictor.rpc import SERVER_OPTIONS, DaemonServer
 from lictor.state.store import StoreError
+from raftd.announce import Announcer
 from raftd.calls import Calls
 from raftd.changes import Changes
 from raftd.core.config import MS, RaftConfig
@@ -22,7 +25,14 @@ from raftd.core.configuration import Configuration, Server
 from raftd.core.raft import Raft
 from raftd.driver import Driver
 from raftd.fsm import StateMachine
+from raftd.leader.bootstrapper import Bootstrapper
+from raftd.leader.duties import NEW_LEADER_EVENT, LeaderDuties
+from raftd.leader.gossip import Gossip
+from raftd.leader.members import LanMember, Status, describe
+from raftd.leaving import Leaving
+from raftd.operations import Operations
 from raftd.peers import PeerChannels
+from raftd.proposer import Proposer
 from raftd.router import Router
 from raftd.rpc import ConsensusService, RaftPeerService
 from raftd.snapshotter import Snapshotter
@@ -38,6 +48,7 @@ CORE_LEASE_PERCENT = 50
 """A lease above this part of the heartbeat timeout could outlive it under clock drift; it is cut to it."""
 
 log = logging.getLogger("agent.server.raft")
+server_log = logging.getLogger("agent.server")
 
 
 class StartError(Exception):
@@ -74,6 +85,11 @@ class RaftServer:
         self._router: Router | None = None
         self._transport: Transport | None = None
         self._channels: PeerChannels | None = None
+        self._gossip: Gossip | None = None
+        self._duties: LeaderDuties | None = None
+        self._leaving: Leaving | None = None
+        self._lan_servers: dict[str, str] = {}
+        """RPC address by member name, "" while it is not alive."""
 
     # --- start and stop ---------------------------------------------------------------------------------------
 
@@ -87,9 +103,22 @@ class RaftServer:
         hold_timeout_ns = config.performance.rpc_hold_timeout_ns
         router = self._router = Router(driver, transport, channels, hold_timeout_ns)
         calls = Calls(driver, transport, channels, hold_timeout_ns)
+        proposer = Proposer(driver)
+        gossip = self._gossip = Gossip(config.data_dir)
+        gossip.on_change.append(self._members_changed)
+        gossip.on_user_event.append(_log_new_leader)
+        driver.session_ttl_min_ns = config.session_ttl_min_ns
+        announcer = Announcer(self.address, lambda: driver.raft.configuration)
+        driver.listeners.append(announcer)
+        self._duties = LeaderDuties(config, driver, proposer, gossip, calls)
+        Operations(driver, proposer, calls)
+        self._leaving = Leaving(driver, calls)
         await self._listen(driver, router, calls, transport)
         driver.start()
-        self._maybe_bootstrap_alone(driver)
+        announcer.started(driver.raft.configuration_index)
+        self._maybe_bootstrap(driver, gossip, channels, announcer)
+        self._keep(gossip.watch_members())
+        self._keep(gossip.watch_user_events())
         raft = config.raft
         snapshotter = Snapshotter(driver, raft.snapshot_interval_ns, raft.snapshot_threshold, raft.trailing_logs)
         self._keep(snapshotter.run())
@@ -136,15 +165,63 @@ class RaftServer:
         await public.start()
         await self._daemon.start()
 
-    def _maybe_bootstrap_alone(self, driver: Driver) -> None:
-        """`-bootstrap`: a cluster of this server, when it has no log yet."""
+    def _maybe_bootstrap(self, driver: Driver, gossip: Gossip, channels: PeerChannels, announcer: Announcer) -> None:
+        """Start a new cluster if this server has no log yet and is told to."""
         config = self.config
-        if not (config.bootstrap or config.dev_mode) or driver.raft.last_index:
+        if driver.raft.last_index:
             return
-        driver.bootstrap(Configuration((Server(config.node_id, self.address),)))
+        if config.bootstrap or config.dev_mode or config.bootstrap_expect == 1:
+            driver.bootstrap(Configuration((Server(config.node_id, self.address),)))
+            return
+        timeout_s = config.raft.heartbeat_timeout_ns / 1e9
+        asyncio.get_running_loop().call_later(timeout_s, self._warn_without_peers, driver, announcer)
+        if config.bootstrap_expect > 1:
+            bootstrapper = Bootstrapper(
+                driver, gossip, channels, config.datacenter, config.node_id, config.bootstrap_expect
+            )
+            self._keep(bootstrapper.run())
+
+    def _warn_without_peers(self, driver: Driver, announcer: Announcer) -> None:
+        if not driver.raft.configuration.servers:
+            announcer.no_peers()
+
+    def _members_changed(self, changed: list[LanMember], gone: list[str]) -> None:
+        """Log servers that come and go, and learn where they are."""
+        assert self._transport is not None
+        for member in changed:
+            if member.server is None or member.datacenter != self.config.datacenter:
+                continue
+            if member.status is Status.ALIVE:
+                self._transport.moved_to(member.server.id, member.server.address)
+            known = self._lan_servers.get(member.name)
+            alive = member.server.address if member.status is Status.ALIVE else ""
+            if alive and known != alive:
+                server_log.info('Adding LAN server: server="%s"', describe(member))
+            elif not alive and known:
+                server_log.info('Removing LAN server: server="%s"', describe(member))
+            self._lan_servers[member.name] = alive
+        for name in gone:
+            self._lan_servers.pop(name, None)
 
     def serve_link(self, link: SupervisorLink) -> None:
         """Answer the supervisor's requests."""
+
+        async def leave(message: LinkMessage) -> None:
+            if self._leaving is not None:
+                await self._leaving.leave()
+
+        async def left(message: LinkMessage) -> None:
+            if self._leaving is not None:
+                await self._leaving.wait_until_left()
+
+        link.on_request("leave", leave)
+        link.on_request("left", left)
+        link.on_event("reload", self._reload)
+
+    def _reload(self, message: LinkMessage) -> None:
+        """Take over what can change while running: the log level."""
+        fresh = RuntimeConfig.load(config_path(self.config.data_dir))
+        logs.set_level(logs.level_number(fresh.log.level))
 
     def _keep(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -168,6 +245,8 @@ class RaftServer:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._duties is not None:
+            await self._duties.close()
         if self._driver is not None:
             self._driver.stop()
         if self._router is not None:
@@ -180,6 +259,13 @@ class RaftServer:
             await self._public.stop(STOP_GRACE_S)
         if self._channels is not None:
             await self._channels.close()
+        if self._gossip is not None:
+            await self._gossip.close()
+
+
+def _log_new_leader(name: str, payload: bytes) -> None:
+    if name == NEW_LEADER_EVENT:
+        server_log.info("New leader elected: payload=%s", payload.decode("utf-8", "replace"))
 
 
 def _bracketed(address: str) -> str:

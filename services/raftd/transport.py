@@ -145,16 +145,25 @@ class Transport:
         self._on_unreachable = on_unreachable
         self._encoder = EntryEncoder()
         self._addresses: dict[str, str] = {}
+        self._seen: dict[str, str] = {}
         self._learned: dict[str, str] = {}
         """Where servers that no configuration of ours names send from."""
         self._streams: dict[str, PeerStream] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     def configure(self, configuration: Configuration) -> None:
-        """These are the servers now; streams to others are closed once nobody writes to them."""
+        """These are the servers now."""
         self._addresses = {server.id: server.address for server in configuration.servers}
+        self._follow_addresses()
+
+    def moved_to(self, server_id: str, address: str) -> None:
+        """Gossip sees a server here: that is newer than the configuration, which changes through the leader only."""
+        self._seen[server_id] = address
+        self._follow_addresses()
+
+    def _follow_addresses(self) -> None:
         for server_id, stream in tuple(self._streams.items()):
-            if self._addresses.get(server_id, stream.address) != stream.address:
+            if self.address_of(server_id) not in ("", stream.address):
                 self._close(server_id)
 
     def heard_from(self, server_id: str, address: str) -> None:
@@ -164,7 +173,7 @@ class Transport:
 
     def address_of(self, server_id: str) -> str:
         """host:port of a server, "" when unknown."""
-        return self._addresses.get(server_id) or self._learned.get(server_id, "")
+        return self._seen.get(server_id) or self._addresses.get(server_id) or self._learned.get(server_id, "")
 
     def send(self, messages: Sequence[Message]) -> None:
         """Queue messages for their targets; those without a known address, and those that do not fit, are dropped."""
