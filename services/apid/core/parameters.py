@@ -73,3 +73,13 @@ def parse_bool(text: str) -> bool:
     if text in _FALSE:
         return False
     raise ValueError(f"strconv.ParseBool: parsing {go_quote(text)}: invalid syntax")
+
+
+def raw_bytes(text: str) -> bytes:
+    """A decoded path or parameter as the bytes it came from (KV keys are bytes)."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def raw_text(raw: bytes) -> str:
+    """The inverse of `raw_bytes`."""
+    return raw.decode("utf-8", "surrogateescape")

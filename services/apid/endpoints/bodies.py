@@ -216,7 +216,8 @@ def service_row(fields: Fields, node: str = "") -> Service:
 
 
 def check_row(fields: Fields) -> Check:
-    """A check as registered directly in the catalog."""
+    """A check as registered directly in the catalog; its type follows from its definition unless it is given."""
+    definition = canonical.check_definition(fields.get("Definition"))
     return Check(
         node=fields.get("Node", ""),
         check_id=fields.get("CheckID", ""),
@@ -227,8 +228,8 @@ def check_row(fields: Fields) -> Check:
         service_id=fields.get("ServiceID", ""),
         service_name=fields.get("ServiceName", ""),
         service_tags=fields.get("ServiceTags"),
-        type=fields.get("Type", ""),
-        definition=canonical.check_definition(fields.get("Definition")),
+        type=fields.get("Type", "") or canonical.check_type(definition),
+        definition=definition,
         create_index=fields.get("CreateIndex", 0),
         modify_index=fields.get("ModifyIndex", 0),
     )

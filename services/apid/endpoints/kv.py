@@ -6,7 +6,7 @@ from urllib.parse import quote_plus
 
 from apid.core.errors import PERMISSION_DENIED, BadRequest, BodyTooLarge, Forbidden, HttpError
 from apid.core.message import JSON, Answer, Request, Response
-from apid.core.parameters import parse_uint
+from apid.core.parameters import parse_uint, raw_bytes
 from apid.core.routes import Operation, Route
 from apid.core.sniff import detect_content_type
 from apid.node.context import Node
@@ -14,7 +14,6 @@ from apid.node.reading import BARE_ERRORS, json_response
 from lictor.state import commands, render
 from lictor.state.queries import kv
 from lictor.state.rows import KVEntry
-from lictor.state.topics import key_bytes
 
 PATTERN = "/v1/kv/"
 TRUE, FALSE = b"true", b"false"
@@ -80,7 +79,7 @@ class KvEndpoints:
     def get(self, request: Request) -> Answer:
         options = self._reads.parse(request)
         authorizer = self._node.authorizer(request)
-        key = key_bytes(request.tail)
+        key = raw_bytes(request.tail)
         if request.query and request.has("keys"):
             return self._names(request, key)
         if request.query and request.has("recurse"):
@@ -111,7 +110,7 @@ class KvEndpoints:
 
         return self._reads.answer(
             request,
-            lambda txn: kv.key_names(txn, prefix, key_bytes(separator), authorizer),
+            lambda txn: kv.key_names(txn, prefix, raw_bytes(separator), authorizer),
             render_names,
             BARE_ERRORS,
         )
@@ -144,7 +143,7 @@ class KvEndpoints:
         _refuse_conflict(request, "recurse", "cas")
         verb, index = "delete", 0
         if request.has("recurse"):
-            verb, key = "delete-tree", key_bytes(request.tail)
+            verb, key = "delete-tree", raw_bytes(request.tail)
         else:
             key = _required_key(request)
         if request.has("cas"):
@@ -190,7 +189,7 @@ def _outcome(result: commands.AnyResult, always: bool) -> Response:
 def _required_key(request: Request) -> bytes:
     if not request.tail:
         raise BadRequest("Missing key name")
-    return key_bytes(request.tail)
+    return raw_bytes(request.tail)
 
 
 def _number(request: Request, name: str) -> int:

@@ -1,4 +1,4 @@
-"""What narrows and orders a list: `filter`, `node-meta`, `near` (Consul 1.7: http.go, parseSource and parseMetaFilter)."""
+"""What narrows and orders a list: `filter`, `node-meta`, `near` (Consul 1.7: http.go, parseSource)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from apid.core.decoding import BASE64, TEXT, UINT64, DecodeError, ListOf, Struct, decode
 from apid.core.errors import PERMISSION_DENIED, BadRequest, BodyTooLarge
 from apid.core.message import JSON, Request, Response
-from apid.core.parameters import go_quote
+from apid.core.parameters import raw_bytes, raw_text
 from apid.core.routes import Operation, Route
 from apid.endpoints.bodies import HEALTH_CHECK, NODE, NODE_SERVICE, Fields, check_row, node_row, service_row
 from apid.node.context import Node
@@ -13,9 +13,9 @@ from apid.node.reading import KNOWN_LEADER
 from lictor.acl import Authorizer
 from lictor.state import commands, prepare, render
 from lictor.state.commands import TxnCheck, TxnError, TxnKV, TxnNode, TxnOp, TxnResult, TxnService
+from lictor.state.gotext import quote as go_quote
 from lictor.state.machine.txn import read_txn, writes
 from lictor.state.queries.read import Read
-from lictor.state.topics import key_bytes, key_text
 
 DOCS_URL = "https://www.consul.io/docs/agent/options.html#txn_max_req_len"
 KV_OP = Struct(
@@ -94,12 +94,12 @@ class TxnEndpoints:
     async def _read(self, request: Request, command: commands.Txn, errors: list[TxnError]) -> Response:
         """A transaction of reads alone: no log entry, and it says how it was read."""
         options = self._node.reads.parse(request)
-        found, leader, _ = await self._node.reads.run(
+        found, leader, contact = await self._node.reads.run(
             lambda txn: Read(TxnResult([], errors) if errors else read_txn(txn, command.ops), 1, ()), options
         )
         result: TxnResult = found.value
         body = render.txn_result(result, read_only=True, known_leader=leader == KNOWN_LEADER)
-        return Response(409 if result.errors else 200, body, JSON)
+        return Response(409 if result.errors else 200, body, JSON, [leader, contact])
 
     def _operations(self, request: Request) -> list[TxnOp]:
         limits = self._node.config.limits
@@ -119,7 +119,7 @@ class TxnEndpoints:
         for op in ops:
             if isinstance(op, TxnKV) and op.value is not None and len(op.value) > limits.kv_max_value_size:
                 raise BodyTooLarge(
-                    f"Value for key {go_quote(key_text(op.key))} is too large "
+                    f"Value for key {go_quote(raw_text(op.key))} is too large "
                     f"({len(op.value)} > {limits.kv_max_value_size} bytes)"
                 )
         return ops
@@ -129,7 +129,7 @@ def _operation(fields: Fields, datacenter: str) -> TxnOp | None:
     if kv := fields.get("KV"):
         return TxnKV(
             kv.get("Verb", ""),
-            key_bytes(kv.get("Key", "")),
+            raw_bytes(kv.get("Key", "")),
             kv.get("Value") or None,
             kv.get("Flags", 0),
             kv.get("Index", 0),
@@ -152,7 +152,7 @@ def _denied(ops: list[TxnOp], authorizer: Authorizer) -> list[TxnError]:
 def _allowed(op: TxnOp, authorizer: Authorizer) -> bool:
     writing = writes(op)
     if isinstance(op, TxnKV):
-        key = key_text(op.key)
+        key = raw_text(op.key)
         if op.verb == "delete-tree":
             return authorizer.key_write_prefix(key)
         if op.verb == "get-tree":

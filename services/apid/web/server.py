@@ -19,7 +19,7 @@ from apid.web.protocol import FastLaneProtocol, Lane, LimitedProtocol
 # Go's server keeps idle connections for ever; so long is as good.
 KEEP_ALIVE_S = 24 * 3600
 DATE_INTERVAL_S = 1.0
-STOP_TIMEOUT_S = 0.5
+STOP_GRACE_S = 0.1
 
 
 async def _no_application(scope: Any, receive: Any, send: Any) -> None:
@@ -75,14 +75,13 @@ class HttpServer:
             await asyncio.sleep(DATE_INTERVAL_S)
 
     async def stop(self) -> None:
-        """Closes the sockets, lets answers that are due go out for a moment, then closes what is left."""
+        """Closes the sockets, gives answers that are due a moment to go out, then closes what is left."""
         for server in self._servers:
             server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
-        deadline_s = asyncio.get_running_loop().time() + STOP_TIMEOUT_S
-        while self._state.connections and asyncio.get_running_loop().time() < deadline_s:
-            await asyncio.sleep(0.01)
+        if self._state.connections:
+            await asyncio.sleep(STOP_GRACE_S)
         for connection in list(self._state.connections):
             connection.transport.abort()
         if self._date_task is not None:
