@@ -39,7 +39,10 @@ def refusal_of_check(body: bytes) -> str:
         (b'{"a" 1}', "Request decode failed: invalid character '1' after object key"),
         (b'{"Name": "x" "Port"}', "Request decode failed: invalid character '\"' after object key:value pair"),
         (b'{"Tags": ["x" 1]}', "Request decode failed: invalid character '1' after array element"),
-        (b'{"EnableTagOverride": trux}', "Request decode failed: invalid character 'x' in literal true (expecting 'e')"),
+        (
+            b'{"EnableTagOverride": trux}',
+            "Request decode failed: invalid character 'x' in literal true (expecting 'e')",
+        ),
         (b"{}", "Missing service name"),
         (b'{"Name": ""}', "Missing service name"),
         (b'{"ID": "x"}', "Missing service name"),
