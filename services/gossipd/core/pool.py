@@ -139,7 +139,7 @@ class Pool:
     def start(self, tags: dict[str, str], now_ns: int) -> None:
         """Be a pool of one, and begin to probe, gossip and exchange views."""
         self._enter(now_ns)
-        config, context = self.config, self.context
+        context = self.context
         if self.serf.snapshotter is not None:
             state = self.serf.snapshotter.state
             self.serf.clock.witness(state.clock)
@@ -149,6 +149,11 @@ class Pool:
             self.serf.queries_seen.minimum_time = state.query_clock + 1
             context.timers.set(now_ns + CLOCK_SNAPSHOT_NS, TimerKind.CLOCK_SNAPSHOT)
         self.swim.start(context.codec.encode_tags(tags))
+        self.start_timers()
+
+    def start_timers(self) -> None:
+        """Begin to probe, exchange views and keep house; alone, it resumes a pool whose rosters were handed in."""
+        config, context, now_ns = self.config, self.context, self.context.now_ns
         self.prober.start()
         context.timers.set(now_ns + int(context.random.random() * self._push_pull_interval_ns()), TimerKind.PUSH_PULL)
         context.timers.set(now_ns + config.reap_interval_ns, TimerKind.REAP)
