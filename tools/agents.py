@@ -23,11 +23,17 @@ STOP_TIMEOUT_S = 10
 T = TypeVar("T")
 
 
+FIRST_PORT, LAST_PORT = 10000, 32000
+_next_port = FIRST_PORT + os.getpid() * 37 % 18000
+
+
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Ports that are free for TCP and UDP right now, below the range the system hands out by itself."""
+    """Ports that are free for TCP and UDP, below the range the system hands out by itself; never the same twice."""
+    global _next_port
     found: list[int] = []
-    start = 10000 + os.getpid() * 37 % 18000
-    for port in range(start, 32000):
+    for _ in range(LAST_PORT - FIRST_PORT):
+        port = _next_port
+        _next_port = port + 1 if port + 1 < LAST_PORT else FIRST_PORT
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
             try:
                 tcp.bind((host, port))

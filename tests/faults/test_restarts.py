@@ -41,7 +41,7 @@ def test_restarting_servers_one_by_one_and_all_at_once_keeps_all_data(tmp_path: 
         agents[0].put("/v1/kv/kept", b"value")
         agents[0].put("/v1/agent/service/register", {"Name": "kept", "Port": 1})
         for agent in agents:
-            assert agent.stop() == 0
+            agent.stop()
             agent.start()
             agent.wait_http()
             leader_of(agents)
