@@ -29,6 +29,8 @@ FETCH_TIMEOUT_S = 5.0
 MAX_LAST_RESULTS = 1024
 """Prepared queries whose last result is remembered."""
 NOT_FOUND = 404
+QUERY_NOT_FOUND = b"Query not found"
+"""What tells an unknown prepared query from an unknown path."""
 SUCCESS = 200
 
 Clock = Callable[[], float]
@@ -111,7 +113,8 @@ class RemoteSource:
             reply = await self._get(
                 path_of("query", need.query, "execute"), {"dc": need.datacenter}, need.source_address
             )
-            result = None if reply.status == NOT_FOUND else _decoded(shapes.decode_execution, reply, need.datacenter)
+            missing = reply.status == NOT_FOUND
+            result = None if missing else _decoded(shapes.decode_execution, reply, need.datacenter)
         except Unavailable as error:
             known = self._last_results.get(key)
             if known is None or not self._staleness.may_use(self._clock_s() - known[0]):
@@ -144,7 +147,8 @@ def _same_address(text: str, address: str) -> bool:
 
 
 def _checked(reply: Reply, path: str) -> Reply:
-    if reply.status not in (SUCCESS, NOT_FOUND):
+    missing = reply.status == NOT_FOUND and reply.body.startswith(QUERY_NOT_FOUND)
+    if reply.status != SUCCESS and not missing:
         raise Unavailable(f"{path}: {reply.status} {reply.body[:200].decode('utf-8', 'replace')}")
     return reply
 

@@ -41,7 +41,6 @@ STAMP_MARK = 0x40
 """First byte (`@`) of the stamps of pushed copies."""
 GONE = b"gone"
 SUCCESS = 200
-NOT_FOUND = 404
 
 Known = tuple[Any, Stamp]
 
@@ -66,8 +65,6 @@ class Topic(msgspec.Struct, frozen=True):
 
     def decode(self, reply: Reply) -> Any:
         """The facts in an answer. Raises Unavailable when there are none."""
-        if reply.status == NOT_FOUND:
-            return self.decode_body(b"null", self.datacenter)
         if reply.status != SUCCESS:
             raise Unavailable(f"{self.path}: {reply.status} {reply.body[:200].decode('utf-8', 'replace')}")
         try:
