@@ -150,6 +150,10 @@ class Client:
         """A removal. Raises ApiError unless it is answered with 200."""
         return self._expect(self.request("DELETE", path, query, body), (200,))
 
+    def request_ok(self, method: str, path: str, body: bytes = b"") -> Answer:
+        """Any request. Raises ApiError unless it is answered with 200."""
+        return self._expect(self.request(method, path, body=body), (200,))
+
     def request(
         self, method: str, path: str, query: Query | None = None, body: bytes = b"", stale: bool = False
     ) -> Answer:

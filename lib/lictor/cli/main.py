@@ -104,7 +104,9 @@ def run(module: ModuleType, arguments: list[str]) -> int:
     except HelpWanted:
         print(usage(module))
         return 0
-    except (FlagError, UsageWanted) as error:
+    except FlagError as error:
+        print(f"{error}\nUsage:\n{together.usage()}", file=sys.stderr)
+    except UsageWanted as error:
         sys.stdout.flush()
         print(f"{error}\n\n{usage(module)}" if str(error) else usage(module), file=sys.stderr)
     except (CommandError, ApiError) as error:

@@ -1,0 +1,38 @@
+"""`consul acl role delete`: remove a role."""
+
+from __future__ import annotations
+
+from lictor.cli.acl.names import role_id
+from lictor.cli.call import OK, Call, CommandError
+from lictor.cli.client import ApiError
+from lictor.config.goflags import FlagSet
+
+USAGE = """
+Usage: consul acl role delete [options]
+
+  Removes a role.
+"""
+COMMON = "CSN"
+
+
+def define(flags: FlagSet) -> None:
+    """The command's flags."""
+    flags.add("id", "string", "ID of the role, or its beginning.")
+    flags.add("name", "string", "Name of the role.")
+
+
+def run(call: Call) -> int:
+    """Remove it."""
+    identity, name = call.flag("id"), call.flag("name")
+    if not identity and not name:
+        raise CommandError("Must specify the -id or -name parameters")
+    try:
+        if identity:
+            found = role_id(call, identity)
+        else:
+            found = call.client.get(f"/v1/acl/role/name/{name}").json()["ID"]
+        call.client.delete(f"/v1/acl/role/{found}")
+    except ApiError as error:
+        raise CommandError(f'Error deleting role "{identity or name}": {error}') from None
+    call.out(f'Role "{found}" deleted successfully')
+    return OK

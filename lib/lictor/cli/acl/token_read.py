@@ -1,0 +1,40 @@
+"""`consul acl token read`: show a token."""
+
+from __future__ import annotations
+
+from lictor.cli.acl import show
+from lictor.cli.acl.names import token_id
+from lictor.cli.call import OK, Call, CommandError
+from lictor.cli.client import ApiError
+from lictor.config.goflags import FlagSet
+
+USAGE = """
+Usage: consul acl token read [options]
+
+  Prints a token.
+"""
+COMMON = "CSN"
+
+
+def define(flags: FlagSet) -> None:
+    """The command's flags."""
+    flags.add("meta", "bool", "Show hash and indexes, too.")
+    flags.add("self", "bool", "Show the token that is used for the request.")
+    flags.add("id", "string", "ID of the token, or its beginning.")
+
+
+def run(call: Call) -> int:
+    """Read and print it."""
+    own, identity = call.flag("self", False), call.flag("id")
+    if not own and not identity:
+        raise CommandError("Must specify the -id parameter")
+    try:
+        if own:
+            token = call.client.get("/v1/acl/token/self").json()
+        else:
+            token = call.client.get(f"/v1/acl/token/{token_id(call, identity)}").json()
+    except ApiError as error:
+        what = "self" if own else f'"{identity}"'
+        raise CommandError(f"Error reading token {what}: {error}") from None
+    call.out("\n".join(show.token(token, call.flag("meta", False))))
+    return OK
