@@ -67,7 +67,7 @@ def server_config(name: str, random: Random) -> RaftConfig:
 class Cluster:
     """Servers, network, clients, faults and checkers of one seed."""
 
-    def __init__(self, seed: int, verbose: bool = False) -> None:
+    def __init__(self, seed: int, verbose: bool = False, climate_name: str = "") -> None:
         self.random = Random(seed)
         self.verbose = verbose
         self.timeline = Timeline()
@@ -79,7 +79,9 @@ class Cluster:
         spare = self.random.choice((0, 1, 2))
         snapshot_every = self.random.choice((10, 30, 100))
         trailing = self.random.choice((0, 3, 20))
-        self.climate = climate = self.random.choice(CLIMATES)
+        self.climate = climate = self.random.choice(
+            [climate for climate in CLIMATES if climate_name in ("", climate.name)]
+        )
         self._struck_terms: set[int] = set()
         self._mended = False
         self.checks.servers = self.servers
@@ -105,7 +107,9 @@ class Cluster:
                 assert server.raft is not None
                 server.raft.bootstrap(server.now_ns, first)
                 server.drain()
-        self.faults = Faults(self.servers, self.network, Random(self.random.random()), self.trace, climate)
+        self.faults = Faults(
+            self.servers, self.network, self.timeline, Random(self.random.random()), self.trace, climate
+        )
         self.clients = [
             Client(f"c{number}", self.servers, self.timeline, Random(self.random.random()), self.history)
             for number in range(CLIENTS)
@@ -168,7 +172,7 @@ class Cluster:
         latest_ns = max(client.last_write_acknowledged_ns for client in self.clients)
         demand(latest_ns > mended_ns, f"liveness: no write acknowledged within {PROGRESS_NS // MS} ms of healing")
         for client in self.clients:
-            client.pause_max_ns = 2 * HEALING_NS
+            client.stopped = True
         events += self.timeline.run_until(mended_ns + HEALING_NS)
         self._check_end()
         return events
@@ -182,9 +186,9 @@ class Cluster:
         self.checks.check_converged([self.servers[name] for name in raft.configuration.ids])
 
 
-def run_seed(seed: int, verbose: bool = False) -> Result:
-    """One run."""
-    cluster = Cluster(seed, verbose)
+def run_seed(seed: int, verbose: bool = False, climate_name: str = "") -> Result:
+    """One run, in the climate the seed chooses or in the one named."""
+    cluster = Cluster(seed, verbose, climate_name)
     try:
         events = cluster.run()
     except AssertionError as error:
@@ -198,7 +202,7 @@ def run_seed(seed: int, verbose: bool = False) -> Result:
 def run_seeds(seeds: Iterable[int], processes: int | None = None) -> list[Result]:
     """Many runs, in several processes."""
     with ProcessPoolExecutor(processes) as pool:
-        return list(pool.map(run_seed, seeds, chunksize=8))
+        return list(pool.map(run_seed, seeds, chunksize=4))
 
 
 def main() -> int:
@@ -206,11 +210,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="simulate Raft clusters")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--seeds", default="0-199", help="first-last")
+    parser.add_argument("--climate", default="", help="of a single seed: " + ", ".join(c.name for c in CLIMATES))
     parser.add_argument("--processes", type=int, default=None)
     parser.add_argument("-v", "--verbose", action="store_true")
     options = parser.parse_args()
     if options.seed is not None:
-        results = [run_seed(options.seed, options.verbose)]
+        results = [run_seed(options.seed, options.verbose, options.climate)]
     else:
         first, _, last = options.seeds.partition("-")
         results = run_seeds(range(int(first), int(last or first) + 1), options.processes)

@@ -3,7 +3,7 @@
 Election safety: one leader per term. Log matching: an index and a term name one entry with one predecessor everywhere.
 Leader completeness: a new leader has everything committed. State machine safety: everybody applies the same entries.
 Durability: a vote is told, an entry acknowledged or committed only when the disks have it that need to.
-Lease exclusivity: nobody is elected while another server's page promises that nobody can be.
+Lease exclusivity: nobody is elected in a later term while a server's page promises that nobody can be.
 Linearizability: all writes have a place in one order, the log's, that agrees with real time, and a read returns the
 latest write of its key at some moment between its call and its answer.
 """
@@ -54,16 +54,18 @@ class RaftChecks:
             if isinstance(message, VoteResponse) and message.granted and not message.pre_vote:
                 self._check_vote(server, message)
             elif isinstance(message, AppendResponse) and message.success:
+                match_index = message.match_index
+                known = raft.first_index <= match_index <= raft.last_index
                 demand(
-                    server.disk.has_synced(message.match_index),
-                    f"durability: {server.id} acknowledged {message.match_index} before it was synced",
+                    server.disk.has_synced(match_index, raft.term_at(match_index) if known else None),
+                    f"durability: {server.id} acknowledged {match_index} before it was synced",
                 )
         soft_state = ready.soft_state
         if soft_state is None:
             return
         if soft_state.role == RoleName.LEADER:
             if soft_state.term not in self.leaders:
-                self._check_leases(server)
+                self._check_leases(server, soft_state.term)
             first = self.leaders.setdefault(soft_state.term, server.id)
             demand(first == server.id, f"election safety: {first} and {server.id} both lead term {soft_state.term}")
             if soft_state.commit_index > self.committed_index:
@@ -81,9 +83,10 @@ class RaftChecks:
         first = self.votes.setdefault((server.id, vote.term), vote.target)
         demand(first == vote.target, f"{server.id} voted for {first} and {vote.target} in term {vote.term}")
 
-    def _check_leases(self, elected: Server) -> None:
+    def _check_leases(self, elected: Server, term: int) -> None:
         for server in self.servers.values():
-            promises = server.page.is_leader and server.now_ns < server.page.lease_expiry_ns
+            page = server.page
+            promises = page.is_leader and page.term < term and server.now_ns < page.lease_expiry_ns
             demand(server is elected or not promises, f"lease: {elected.id} elected during the lease of {server.id}")
 
     def _check_quorum_has(self, leader: Server, index: int) -> None:

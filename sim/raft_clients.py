@@ -10,6 +10,7 @@ from sim.raft_checks import RegisterHistory
 from sim.raft_server import Server
 
 KEYS = ("a", "b", "c")
+PAUSE_MAX_NS = 60 * MS
 GIVE_UP_NS = 600 * MS
 """A client waits this long for an answer, then its operation's outcome stays unknown."""
 
@@ -35,11 +36,13 @@ class Client:
         self._favourite = ""
         self._count = 0
         self._operation = _Operation("", 0, open=False)
-        self.pause_max_ns = 60 * MS
+        self.stopped = False
         self.last_write_acknowledged_ns = 0
         timeline.after(random.randint(0, 100 * MS), self._next)
 
     def _next(self) -> None:
+        if self.stopped:
+            return
         random = self._random
         key = random.choice(KEYS)
         operation = self._operation = _Operation(key, self._history.called(key))
@@ -55,7 +58,7 @@ class Client:
     def _done(self, operation: _Operation) -> None:
         if operation.open:
             operation.open = False
-            self._timeline.after(self._random.randint(MS, self.pause_max_ns), self._next)
+            self._timeline.after(self._random.randint(MS, PAUSE_MAX_NS), self._next)
 
     def _give_up(self, operation: _Operation) -> None:
         self._favourite = ""

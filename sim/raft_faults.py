@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from raftd.core.api import ChangeKind, ConfigurationChange, RaftError
+from sim.clock import Timeline
 from sim.network import MS, Network, NetworkFaults
 from sim.raft_server import Server
 
@@ -50,8 +51,20 @@ CLIMATES = (
     ),
     Climate(
         "leases",
-        {"one_way": 12, "pause": 12, "kill_process": 10, "restart": 20, "resume": 10, "transfer": 10, "split": 1},
+        {"one_way": 12, "pause": 12, "kill_process": 10, "restart": 20, "resume": 10, "transfer": 25, "split": 1},
         pause_max_ns=120 * MS,
+    ),
+    Climate(
+        "loyalty",
+        {"one_way": 25, "bounce": 40, "split": 0, "isolate_leader": 0, "change_membership": 0, "heal": 5, "weather": 0},
+        pause_max_ns=60 * MS,
+    ),
+    Climate(
+        "churn",
+        {"heal": 2, "restart": 6, "change_membership": 0, "isolate_leader": 0, "split": 0, "pause": 0, "one_way": 1},
+        sync_max_ns=10 * MS,
+        narrow_draws=True,
+        leader_hazard_permille=900,
     ),
     Climate("members", {"change_membership": 40, "split": 10, "isolate_leader": 8, "heal": 16}, pause_max_ns=120 * MS),
 )
@@ -61,8 +74,15 @@ class Faults:
     """Breaks and mends the cluster, one act at a time."""
 
     def __init__(
-        self, servers: dict[str, Server], network: Network, random: Random, trace: Trace, climate: Climate
+        self,
+        servers: dict[str, Server],
+        network: Network,
+        timeline: Timeline,
+        random: Random,
+        trace: Trace,
+        climate: Climate,
     ) -> None:
+        self._timeline = timeline
         self._servers = servers
         self._network = network
         self._random = random
@@ -78,6 +98,7 @@ class Faults:
             ("cut_power", 3, self._cut_power),
             ("cut_power_everywhere", 1, self._cut_power_everywhere),
             ("restart", 6, self._restart),
+            ("bounce", 2, self._bounce),
             ("pause", 3, self._pause),
             ("resume", 4, self._resume),
             ("weather", 3, self._weather),
@@ -92,19 +113,21 @@ class Faults:
         self._trace(action())
 
     def strike(self, server: Server) -> None:
-        """Something happens to this server right now."""
+        """Something happens to this server right now, and ends soon."""
         dice = self._random.random()
-        if dice < 0.4:
+        if dice < 0.5:
             server.kill(power=True)
             self._trace(f"{server.id} struck: lost power")
-        elif dice < 0.8:
+        else:
             self._network.isolate(server.id, self._servers)
             self._trace(f"{server.id} struck: isolated")
-        else:
-            others = [name for name in self._servers if name != server.id]
-            lucky = self._random.choice(others)
-            self._network.isolate(server.id, [name for name in others if name != lucky])
-            self._trace(f"{server.id} struck: hears only {lucky}")
+        self._timeline.after(self._random.randint(50 * MS, 400 * MS), lambda: self._recover(server))
+
+    def _recover(self, server: Server) -> None:
+        self._network.heal()
+        if server.raft is None:
+            server.start()
+        self._trace(f"{server.id} recovers")
 
     def mend(self) -> None:
         """Repair everything."""
@@ -139,8 +162,14 @@ class Faults:
         return f"split: {sorted(names[:size])} | {sorted(names[size:])}"
 
     def _one_way(self) -> str:
+        leader = self._leader() or self._any()
         source, target = self._random.sample(list(self._servers), 2)
+        if self._random.random() < 0.5 and target != leader.id:
+            source = leader.id
         self._network.cut([source], [target])
+        if self._random.random() < 0.5:
+            self._network.cut([target], [source])
+            return f"nothing passes between {source} and {target}"
         return f"nothing passes from {source} to {target}"
 
     def _heal(self) -> str:
@@ -169,6 +198,13 @@ class Faults:
             server.start()
         return f"started: {[server.id for server in down]}"
 
+    def _bounce(self) -> str:
+        server = self._any()
+        server.kill(power=self._random.random() < 0.5)
+        if server.raft is None:
+            server.start()
+        return f"{server.id} restarted at once"
+
     def _pause(self) -> str:
         server = self._any()
         server.paused = server.raft is not None
@@ -191,6 +227,9 @@ class Faults:
         return f"{self._network.faults}"
 
     def _change_membership(self) -> str:
+        return "; ".join(self._change_one() for _ in range(self._random.choice((1, 1, 3))))
+
+    def _change_one(self) -> str:
         leader = self._leader()
         if leader is None or leader.raft is None or leader.paused:
             return "no leader to change members"
@@ -222,4 +261,6 @@ class Faults:
         except RaftError as error:
             return f"transfer from {leader.id}: {error}"
         leader.drain()
+        if self._random.random() < 0.5:
+            self._timeline.after(self._random.randint(0, 3 * MS), lambda: self.strike(leader))
         return f"transfer from {leader.id} to {target}"

@@ -46,6 +46,7 @@ class Page:
     """What other processes of the machine see; it outlives a killed server process."""
 
     is_leader: bool = False
+    term: int = 0
     lease_expiry_ns: int = 0
 
 
@@ -236,7 +237,7 @@ class Server:
             self.read_answers.pop(failure.context)(None)
 
     def _publish(self, soft_state: SoftState) -> None:
-        self.page = Page(soft_state.role == RoleName.LEADER, soft_state.lease_expiry_ns)
+        self.page = Page(soft_state.role == RoleName.LEADER, soft_state.term, soft_state.lease_expiry_ns)
 
     def _maybe_sync(self) -> None:
         if self._sync_running or not self._unsynced_sequence:

@@ -139,8 +139,11 @@ class Leader:
         node, peers = self._node, self.replication.peers
         current = self._rounds.current
         acked = [current if voter == node.id else peers[voter].acked_round for voter in node.membership.voters]
-        if not self._rounds.confirm(reached_by_quorum(acked)):
-            return
+        if self._rounds.confirm(reached_by_quorum(acked)):
+            self._answer_reads()
+
+    def _answer_reads(self) -> None:
+        node = self._node
         for index, requests in self._rounds.take_confirmed_reads():
             node.reads.extend(ReadState(context, index) for context in requests_contexts(requests))
             for request in requests:
