@@ -1,128 +1,133 @@
-"""/v1/agent/{join,leave,force-leave,reload}: this agent's place in the cluster (Consul 1.7: agent_endpoint.go)."""
+"""/v1/agent/ actions on the agent and the pool: join, leave, force-leave, reload, token."""
 
 from __future__ import annotations
 
 import grpc
 
-from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError
+from apid.core.errors import ACL_DISABLED, PERMISSION_DENIED, Forbidden, HttpError
 from apid.core.message import Request, Response
 from apid.core.routes import Operation, Route
 from apid.node.context import Node
 from lictor.agent.link import LinkError
 from lictor.pb.lictor.v1 import gossip_pb2
+from lictor.state.prepare import several_errors
 
-GOSSIP_TIMEOUT_S = 60.0
-# Leaving spreads the intent, waits for it to arrive and drains (performance.leave_drain_time).
+JOIN_TIMEOUT_S = 30.0
 LEAVE_TIMEOUT_S = 60.0
+RELOAD_TIMEOUT_S = 30.0
 
 
 class AgentClusterEndpoints:
-    """Changes of membership, through gossipd and the supervisor."""
+    """What `consul join`, `leave`, `force-leave` and `reload` ask."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
     def routes(self) -> list[Route]:
-        def put(operation: Operation) -> dict[str, Operation]:
-            return {"PUT": operation}
+        def put(pattern: str, operation: Operation) -> Route:
+            return Route(pattern, {"PUT": operation})
 
         return [
-            Route(
+            put(
                 "/v1/agent/join/",
-                put(
-                    Operation(
-                        self.join,
-                        "Join the cluster of an address",
-                        path="/v1/agent/join/{address}",
-                        query=("wan",),
-                        namespaced=False,
-                        forwarded=False,
-                    )
+                Operation(
+                    self.join,
+                    "Join the pool that the node at an address is in",
+                    "/v1/agent/join/{address}",
+                    ("wan",),
+                    namespaced=False,
+                    forwarded=False,
                 ),
             ),
-            Route(
+            put(
                 "/v1/agent/leave",
-                put(Operation(self.leave, "Leave gracefully and stop", namespaced=False, forwarded=False)),
+                Operation(self.leave, "Leave gracefully and stop", namespaced=False, forwarded=False),
             ),
-            Route(
+            put(
                 "/v1/agent/force-leave/",
-                put(
-                    Operation(
-                        self.force_leave,
-                        "Make a failed node leave",
-                        path="/v1/agent/force-leave/{node}",
-                        query=("prune",),
-                        namespaced=False,
-                        forwarded=False,
-                    )
+                Operation(
+                    self.force_leave,
+                    "Let a failed member count as left",
+                    "/v1/agent/force-leave/{node}",
+                    ("prune",),
+                    namespaced=False,
+                    forwarded=False,
                 ),
             ),
-            Route(
+            put(
                 "/v1/agent/reload",
-                put(Operation(self.reload, "Read the configuration again", namespaced=False, forwarded=False)),
+                Operation(self.reload, "Read the configuration again", namespaced=False, forwarded=False),
+            ),
+            put(
+                "/v1/agent/token/",
+                Operation(
+                    self.set_token,
+                    "Set one of the agent's own tokens",
+                    "/v1/agent/token/{kind}",
+                    raw_body=True,
+                    responses={401: ACL_DISABLED},
+                    namespaced=False,
+                    forwarded=False,
+                ),
             ),
         ]
 
     async def join(self, request: Request) -> Response:
-        self._require_agent_write(request)
-        wan = bool(request.get("wan"))
-        if wan and not self._node.config.server_mode:
-            raise HttpError("WAN join is only possible on servers")
-        pool = gossip_pb2.POOL_WAN if wan else gossip_pb2.POOL_LAN
+        self._require_write(request)
         gossip = self._node.gossip
+        pool = gossip_pb2.POOL_WAN if request.get("wan") else gossip_pb2.POOL_LAN
+        message = gossip_pb2.JoinRequest(pool=pool, addresses=[request.tail])
         try:
-            answer = await gossip.stub().Join(
-                gossip_pb2.JoinRequest(pool=pool, addresses=[request.tail]),
-                metadata=gossip.metadata,
-                timeout=GOSSIP_TIMEOUT_S,
-            )
+            answer = await gossip.stub().Join(message, metadata=gossip.metadata, timeout=JOIN_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
-            raise HttpError(f"gossipd: {error.details()}") from None
-        if answer.contacted == 0 and answer.errors:
+            raise HttpError(error.details() or error.code().name) from None
+        if not answer.contacted:
             raise HttpError(several_errors(list(answer.errors)))
-        return Response()
+        return Response(200)
+
+    async def leave(self, request: Request) -> Response:
+        """Under a supervisor the whole agent leaves and ends; alone, the node only leaves its pools."""
+        self._require_write(request)
+        node = self._node
+        if node.link is not None:
+            try:
+                await node.link.ask("leave", timeout_s=LEAVE_TIMEOUT_S)
+            except LinkError as error:
+                raise HttpError(str(error)) from None
+            return Response(200)
+        try:
+            message = gossip_pb2.LeaveRequest()
+            await node.gossip.stub().Leave(message, metadata=node.gossip.metadata, timeout=LEAVE_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise HttpError(error.details() or error.code().name) from None
+        return Response(200)
 
     async def force_leave(self, request: Request) -> Response:
         if not self._node.authorizer(request).operator_write():
             raise Forbidden(PERMISSION_DENIED)
         gossip = self._node.gossip
+        message = gossip_pb2.ForceLeaveRequest(node=request.tail, prune=request.has("prune"))
         try:
-            answer = await gossip.stub().ForceLeave(
-                gossip_pb2.ForceLeaveRequest(node=request.tail, prune=request.has("prune")),
-                metadata=gossip.metadata,
-                timeout=GOSSIP_TIMEOUT_S,
-            )
+            answer = await gossip.stub().ForceLeave(message, metadata=gossip.metadata, timeout=JOIN_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
-            raise HttpError(f"gossipd: {error.details()}") from None
+            raise HttpError(error.details() or error.code().name) from None
         if answer.error:
             raise HttpError(answer.error)
-        return Response()
-
-    async def leave(self, request: Request) -> Response:
-        self._require_agent_write(request)
-        await self._ask_supervisor("leave", LEAVE_TIMEOUT_S)
-        return Response()
+        return Response(200)
 
     async def reload(self, request: Request) -> Response:
-        self._require_agent_write(request)
-        await self._ask_supervisor("reload", LEAVE_TIMEOUT_S)
-        return Response()
-
-    async def _ask_supervisor(self, what: str, timeout_s: float) -> None:
-        link = self._node.link
-        if link is None:
-            raise HttpError(f"{what}: this apid runs without a supervisor; use the service manager that started it")
+        self._require_write(request)
+        if self._node.link is None:
+            raise HttpError("Failed to reload configs: this daemon runs without a supervisor")
         try:
-            await link.ask(what, timeout_s)
+            await self._node.link.ask("reload", timeout_s=RELOAD_TIMEOUT_S)
         except LinkError as error:
-            raise HttpError(str(error)) from None
+            raise HttpError(f"Failed to reload configs: {error}") from None
+        return Response(200)
 
-    def _require_agent_write(self, request: Request) -> None:
+    def set_token(self, request: Request) -> Response:
+        raise HttpError(ACL_DISABLED, 401)
+
+    def _require_write(self, request: Request) -> None:
         if not self._node.authorizer(request).agent_write(self._node.config.node_name):
             raise Forbidden(PERMISSION_DENIED)
-
-
-def several_errors(errors: list[str]) -> str:
-    """Error texts as Go's multierror lists them."""
-    head = "1 error occurred:" if len(errors) == 1 else f"{len(errors)} errors occurred:"
-    return head + "".join(f"\n\t* {error}" for error in errors) + "\n\n"

@@ -19,8 +19,6 @@ log = logging.getLogger("agent.http")
 RECONNECT_DELAY_S = 0.05
 MAX_RECONNECT_DELAY_S = 0.5
 CALL_TIMEOUT_S = 30.0
-# A change is answered once the copy shows it, so that the next read sees it.
-SEEN_TIMEOUT_S = 2.0
 
 
 class LocalAgent:
@@ -32,6 +30,8 @@ class LocalAgent:
         self.checks: dict[str, dict[str, Any]] = {}
         self.version = 0
         self._changed = asyncio.Event()
+        # A change went through whose effect the copy may not show yet.
+        self._behind = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -60,11 +60,15 @@ class LocalAgent:
             raise HttpError(str(error)) from None
         except grpc.aio.AioRpcError as error:
             raise HttpError(f"checkd: {error.details()}") from None
+        self._behind = True
         if answer.status != 200:
             raise HttpError(answer.error, answer.status or 500)
 
-    async def refresh(self) -> None:
-        """Brings the copy up to date now."""
+    async def settle(self) -> None:
+        """Returns once the copy shows every change that was made through this apid. Errors: HttpError."""
+        if not self._behind:
+            return
+        self._behind = False
         try:
             stub = stubs.local_agent(self._daemon.channel())
             snapshot = await stub.Snapshot(
