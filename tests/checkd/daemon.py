@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -106,12 +105,13 @@ async def running(config: RuntimeConfig, seed: int = 1) -> AsyncIterator[tuple[C
 
 
 @asynccontextmanager
-async def process(config: RuntimeConfig) -> AsyncIterator[subprocess.Popen[bytes]]:
+async def process(config: RuntimeConfig) -> AsyncIterator[asyncio.subprocess.Process]:
     """A checkd of its own, killed at the end."""
     path = str(config_path(config.data_dir))
-    child = subprocess.Popen([sys.executable, "-c", PROGRAM, path], stdout=subprocess.DEVNULL)
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, path, stdout=asyncio.subprocess.DEVNULL)
     try:
         yield child
     finally:
-        child.kill()
-        await asyncio.to_thread(child.wait)
+        if child.returncode is None:
+            child.kill()
+        await child.wait()

@@ -18,12 +18,12 @@ from lictor.rpc import DaemonServer
 BLOCK_S = 5.0
 
 
-class FakeApid(forward_pb2_grpc.ForwardServicer):  # type: ignore[misc]
+class FakeApid(forward_pb2_grpc.ForwardServicer):
     """The catalog of one datacenter; `refuse` maps a path prefix to a status and text given instead of an answer."""
 
     def __init__(self, data_dir: str | Path) -> None:
         self.server = DaemonServer(data_dir, "apid", ("lictor.v1.Forward",))
-        forward_pb2_grpc.add_ForwardServicer_to_server(self, self.server.server)
+        forward_pb2_grpc.add_ForwardServicer_to_server(self, self.server.server)  # type: ignore[no-untyped-call]
         self.nodes: dict[str, dict[str, Any]] = {}
         self.services: dict[str, dict[str, dict[str, Any]]] = {}
         self.checks: dict[str, dict[str, dict[str, Any]]] = {}
@@ -129,8 +129,7 @@ class FakeApid(forward_pb2_grpc.ForwardServicer):  # type: ignore[misc]
             self.services.get(name, {}).pop(service_id, None)
             for check_id in [k for k, c in self.checks.get(name, {}).items() if c["ServiceID"] == service_id]:
                 del self.checks[name][check_id]
-        if check_id := body.get("CheckID"):
-            self.checks.get(name, {}).pop(check_id, None)
+        self.checks.get(name, {}).pop(body.get("CheckID", ""), None)
         await self._bump()
 
     async def _bump(self) -> None:

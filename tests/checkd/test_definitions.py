@@ -40,7 +40,7 @@ def refusal_of_check(body: bytes) -> str:
         (b'{"Name": "x" "Port"}', "Request decode failed: invalid character '\"' after object key:value pair"),
         (b'{"Tags": ["x" 1]}', "Request decode failed: invalid character '1' after array element"),
         (
-            b'{"EnableTagOverride": trux}',
+            b'{"Check": trux}',
             "Request decode failed: invalid character 'x' in literal true (expecting 'e')",
         ),
         (b"{}", "Missing service name"),
@@ -48,7 +48,8 @@ def refusal_of_check(body: bytes) -> str:
         (b'{"ID": "x"}', "Missing service name"),
         (
             b'{"Name": "x", "Port": "80"}',
-            "Request decode failed: json: cannot unmarshal string into Go struct field ServiceDefinition.Port of type int",
+            "Request decode failed: json: cannot unmarshal string into Go struct field "
+            "ServiceDefinition.Port of type int",
         ),
         (b'{"Name": "x", "Check": {"TTL": "abc"}}', "Request decode failed: time: invalid duration abc"),
         (b'{"Name": "x", "Check": {"Name": "nothing"}}', "Invalid check: TTL must be > 0 for TTL checks"),
@@ -177,7 +178,7 @@ def test_durations_read_and_print_like_go(text: str, nanoseconds: int, shown: st
 
 @pytest.mark.parametrize("text", ["", "10", "s", "1x", "1.s.", "."])
 def test_other_durations_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="^time: "):
+    with pytest.raises(ValueError, match=r"^time: "):
         parse_duration(text)
 
 

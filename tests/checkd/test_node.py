@@ -144,13 +144,13 @@ def test_unknown_ids_are_only_logged_and_empty_ones_refused() -> None:
     node = TimedNode()
     node.node.deregister_service("nope", node.now)
     node.node.deregister_check("nope", node.now)
-    with pytest.raises(LocalStateError, match="^ServiceID missing$"):
+    with pytest.raises(LocalStateError, match=r"^ServiceID missing$"):
         node.node.deregister_service("", node.now)
-    with pytest.raises(LocalStateError, match="^CheckID missing$"):
+    with pytest.raises(LocalStateError, match=r"^CheckID missing$"):
         node.node.deregister_check("", node.now)
-    with pytest.raises(LocalStateError, match='^ServiceID "nope" does not exist$'):
+    with pytest.raises(LocalStateError, match=r'^ServiceID "nope" does not exist$'):
         node.check(Name="x", TTL="10s", ServiceID="nope")
-    with pytest.raises(LocalStateError, match='^CheckID "nope" does not have associated TTL$'):
+    with pytest.raises(LocalStateError, match=r'^CheckID "nope" does not have associated TTL$'):
         node.node.update_ttl("nope", "passing", "", node.now)
 
 
@@ -197,7 +197,7 @@ def test_maintenance_of_a_service_and_of_the_node() -> None:
     node.node.set_maintenance("web", False, "", "", node.now)
     node.node.set_maintenance("web", False, "", "", node.now)
     assert list(node.node.state.live_checks()) == []
-    with pytest.raises(NotRegistered, match='^No service registered with ID "nope"$'):
+    with pytest.raises(NotRegistered, match=r'^No service registered with ID "nope"$'):
         node.node.set_maintenance("nope", True, "", "", node.now)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import time
@@ -28,7 +27,7 @@ async def test_acknowledged_registrations_survive_kill_nine(tmp_path: Path) -> N
         await client.deregister(service_id="gone")
         services, checks = await client.snapshot()
         child.kill()
-        await asyncio.to_thread(child.wait)
+        await child.wait()
     await client.close()
     async with running(config) as (daemon, again):
         restored = await again.snapshot()

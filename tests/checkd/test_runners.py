@@ -30,6 +30,7 @@ from checkd.runners.docker import frames
 from checkd.runners.h2ping import ACK, FRAME_HEADER, PING, PREFACE, SETTINGS, frame
 from checkd.runners.pool import AgentTls, RunnerPool
 from checkd.runners.result import Result, Run
+from tests.checkd.waiting import until
 
 Answer = Callable[[bytes], bytes | Awaitable[bytes]]
 
@@ -228,8 +229,7 @@ async def test_a_script_out_of_time_is_killed_with_all_it_started(pool: RunnerPo
 async def test_a_cancelled_script_is_killed(pool: RunnerPool, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     task = asyncio.create_task(run(pool, Args=["sh", "-c", f"echo $$ > {pid_file}; exec sleep 100"]))
-    while not (pid_file.exists() and pid_file.read_text()):
-        await asyncio.sleep(0.01)
+    await until("the script runs", lambda: pid_file.exists() and pid_file.read_text())
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     with pytest.raises(ProcessLookupError):
@@ -385,11 +385,9 @@ async def test_an_os_service_is_what_systemd_says(
     pool: RunnerPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "systemctl"
-    program.write_text(
-        '#!/bin/sh\ncase "$5" in up) echo active;; starting) echo activating;; *) echo inactive;; esac\n'
-    )
+    program.write_text('#!/bin/sh\ncase "$5" in up) echo active;; going) echo activating;; *) echo no;; esac\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert await run(pool, OSService="up") == ("passing", 'Service "up" is healthy')
-    assert (await run(pool, OSService="starting")).status == "warning"
-    assert await run(pool, OSService="down") == ("critical", 'Service "down" is not running: inactive')
+    assert (await run(pool, OSService="going")).status == "warning"
+    assert await run(pool, OSService="down") == ("critical", 'Service "down" is not running: no')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,11 @@ async def apid(tmp_path: Path) -> AsyncIterator[FakeApid]:
     await fake.start()
     yield fake
     await fake.stop()
+
+
+def arrived(apid: FakeApid, service_id: str) -> Callable[[], bool]:
+    """Whether the catalog holds a service."""
+    return lambda: service_id in apid.services.get("n1", {})
 
 
 async def test_the_node_registers_itself_with_all_its_details(tmp_path: Path, apid: FakeApid) -> None:
@@ -53,7 +58,7 @@ async def test_a_local_change_is_in_the_catalog_within_thirty_milliseconds(tmp_p
         for number in range(20):
             started = time.perf_counter()
             assert (await client.service(Name=f"web{number}", Check={"TTL": "1h"}))[0] == 200
-            await until("the service arrives", lambda n=number: f"web{n}" in apid.services.get("n1", {}))
+            await until("the service arrives", arrived(apid, f"web{number}"))
             waits.append(time.perf_counter() - started)
         check = apid.checks["n1"]["service:web3"]
     waits.sort()
@@ -82,7 +87,7 @@ async def test_statuses_deregistrations_and_unknown_entries_follow(tmp_path: Pat
 
 
 async def test_a_service_removed_from_the_catalog_elsewhere_comes_back(tmp_path: Path, apid: FakeApid) -> None:
-    async with running(make_config(tmp_path)) as (daemon, client):
+    async with running(make_config(tmp_path)) as (_, client):
         await client.service(Name="web")
         await until("the service arrives", lambda: "web" in apid.services.get("n1", {}))
         await apid.deregister({"Node": "n1", "ServiceID": "web"})
@@ -97,7 +102,7 @@ async def test_tags_changed_in_the_catalog_win_where_they_may(tmp_path: Path, ap
     async with running(make_config(tmp_path)) as (_, client):
         for name, override in (("open", True), ("shut", False)):
             await client.service(Name=name, Tags=["a"], EnableTagOverride=override)
-            await until("the service arrives", lambda n=name: n in apid.services.get("n1", {}))
+            await until("the service arrives", arrived(apid, name))
             apid.services["n1"][name]["Tags"] = ["b"]
         await client.call("Sync", agent_pb2.SyncRequest())
         services, _ = await client.snapshot()
@@ -127,7 +132,7 @@ async def test_an_apid_that_comes_late_or_is_replaced_gets_what_is_new(tmp_path:
             await apid.start()
             try:
                 await client.service(Name=name, Port=80)
-                await until(f"{name} arrives", lambda a=apid, n=name: n in a.services.get("n1", {}))
+                await until(f"{name} arrives", arrived(apid, name))
             finally:
                 await apid.stop()
 
