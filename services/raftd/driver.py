@@ -526,7 +526,9 @@ class Driver:
         """Name a draft, make it durable, tell the core. Raises StorageError."""
         configuration, configuration_index = self.raft.configuration_at(draft.index)
         snapshot_id = f"{draft.term}-{draft.index}-{time.time_ns() // 1_000_000}"
-        meta = await asyncio.to_thread(self.snapshots.publish, draft, snapshot_id, configuration, configuration_index)
+        meta = await asyncio.to_thread(
+            self.snapshots.publish, draft, snapshot_id, configuration, configuration_index, draft.term
+        )
         if self.newest_snapshot is None or meta.index > self.newest_snapshot.index:
             self.newest_snapshot = meta
         self.raft.snapshot_taken(time.monotonic_ns(), meta)

@@ -33,6 +33,7 @@ from raftd.leaving import Leaving
 from raftd.operations import Operations
 from raftd.peers import PeerChannels
 from raftd.proposer import Proposer
+from raftd.recovery import maybe_recover, write_info
 from raftd.router import Router
 from raftd.rpc import ConsensusService, RaftPeerService
 from raftd.snapshotter import Snapshotter
@@ -133,6 +134,8 @@ class RaftServer:
             machine.open(wal.summary.last_index, newest)
         except StoreError as error:
             raise StorageError(str(error)) from error
+        newest = maybe_recover(self._directory, files, wal, snapshots, machine) or newest
+        write_info(self._directory, files)
         raft = Raft(
             core_config(self.config),
             time.monotonic_ns(),

@@ -90,10 +90,10 @@ class SnapshotStore:
         return Draft(directory, index, term, size_bytes + _TRAILER.size)
 
     def publish(
-        self, draft: Draft, snapshot_id: str, configuration: Configuration, configuration_index: int
+        self, draft: Draft, snapshot_id: str, configuration: Configuration, configuration_index: int, term: int
     ) -> SnapshotMeta:
         """Give a draft its name and meta; durable when this returns. Raises as `Files`."""
-        meta = SnapshotMeta(snapshot_id, draft.index, draft.term, configuration, configuration_index, draft.size_bytes)
+        meta = SnapshotMeta(snapshot_id, draft.index, term, configuration, configuration_index, draft.size_bytes)
         self._publish(draft.directory, meta)
         return meta
 
