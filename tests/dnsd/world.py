@@ -7,6 +7,7 @@ as zone lines (`owner ttl type data`), in any order.
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,13 @@ class World:
             self.settings, self.source, recursors or Recursors(()), lambda: self.now_s, random.Random(seed)
         )
         self.node("n1", "127.0.0.1", meta={"consul-network-segment": ""}, service="consul", port=8300)
+
+    def afresh(self) -> World:
+        """The same catalog with an engine that remembers nothing."""
+        other = copy.copy(self)
+        other.source = MemorySource(self.store)
+        other.engine = Engine(self.settings, other.source, Recursors(()), lambda: self.now_s, random.Random(1))
+        return other
 
     def apply(self, command: AnyCommand) -> None:
         """One committed command; it must succeed."""
