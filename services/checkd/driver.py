@@ -54,6 +54,7 @@ class Driver:
         self._writer = writer
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._seen_version = 0
         self._closed = False
 
@@ -92,6 +93,7 @@ class Driver:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _tick(self) -> None:
+        self._timer = None
         if not self._closed:
             self.node.tick(moment())
             self._carry_out()
@@ -129,10 +131,10 @@ class Driver:
         wait_s = (self.node.wake_at_ns() - time.monotonic_ns()) / SECOND_NS
         due = loop.time() + min(max(wait_s, 0.0), MAX_SLEEP_S)
         if self._timer is not None:
-            if not self._timer.cancelled() and self._timer.when() <= due and self._timer.when() > loop.time():
+            if self._timer_due <= due:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(due, self._tick)
+        self._timer, self._timer_due = loop.call_at(due, self._tick), due
 
     def _spawn(self, check_id: str, work: Awaitable[None]) -> None:
         async def guarded() -> None:

@@ -12,9 +12,12 @@ from typing import Any
 
 from checkd.alias_watch import watch_alias
 from checkd.catalog import Catalog, identity_of
+from checkd.config_watch import ConfigWatch
 from checkd.coordinates import send_coordinates
+from checkd.core.central_config import merged
 from checkd.core.effects import WatchAlias
 from checkd.core.node import NodeSettings
+from checkd.core.records import Service
 from checkd.driver import Driver, moment
 from checkd.forward import ForwardClient
 from checkd.gossip import Membership
@@ -67,12 +70,15 @@ class CheckDaemon:
         self._catalog = Catalog(self._forward, identity_of(config))
         self.syncer = Syncer(self.driver.node.state, self._catalog, config, random)
         self._membership = Membership(self._gossipd, self._take_size, self.syncer.leader_found)
+        self._config_watch = ConfigWatch(self._forward, self._agent_token, self._refresh_central)
         self._status_file = StatusFile(config.data_dir)
         self._server = DaemonServer(config.data_dir, SERVICE, (SERVICE_NAME,))
         self._random = random
         self._tasks: list[asyncio.Task[None]] = []
         self.driver.node.state.on_sync_needed = self.syncer.changed
         self.driver.watch_alias = self._watch_alias
+        if config.enable_central_service_config:
+            self.driver.node.merge_central = self._merge_central
 
     async def start(self) -> None:
         """Register what files and earlier registrations say, serve, sync and run checks."""
@@ -96,6 +102,8 @@ class CheckDaemon:
         self._keep(self._write_statuses())
         if self.config.server_mode:
             self._keep(watch_leader(self.config.data_dir, self.syncer.leader_found))
+        if self.config.enable_central_service_config:
+            self._keep(self._config_watch.run())
         if not self.config.coordinates.disabled:
             self._keep(
                 send_coordinates(
@@ -143,6 +151,12 @@ class CheckDaemon:
 
     def _take_size(self, nodes: int) -> None:
         self.syncer.schedule.nodes = nodes
+
+    def _merge_central(self, service: Service) -> Service:
+        return merged(service, self._config_watch.proxy_defaults, self._config_watch.service_defaults)
+
+    def _refresh_central(self) -> None:
+        self.driver.change_now(lambda _: self.driver.node.refresh_central())
 
     def _agent_token(self) -> str:
         tokens = self.config.acl.tokens

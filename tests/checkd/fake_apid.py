@@ -27,6 +27,7 @@ class FakeApid(forward_pb2_grpc.ForwardServicer):
         self.nodes: dict[str, dict[str, Any]] = {}
         self.services: dict[str, dict[str, dict[str, Any]]] = {}
         self.checks: dict[str, dict[str, dict[str, Any]]] = {}
+        self.config: dict[str, list[dict[str, Any]]] = {}
         self.coordinates: list[dict[str, Any]] = []
         self.refuse: dict[str, tuple[int, str]] = {}
         self.requests: list[tuple[str, str, Any]] = []
@@ -86,6 +87,9 @@ class FakeApid(forward_pb2_grpc.ForwardServicer):
             case ["coordinate", "update"]:
                 self.coordinates.append(body)
                 return None
+            case ["config", kind]:
+                await self._block(parse_qs(request.query))
+                return self.config.get(kind, [])
             case ["catalog", "node-services"]:
                 if node not in self.nodes:
                     return None
@@ -120,6 +124,11 @@ class FakeApid(forward_pb2_grpc.ForwardServicer):
             self.services.setdefault(name, {})[service["ID"]] = service
         for check in [*body.get("Checks", []), *([body["Check"]] if body.get("Check") else [])]:
             self.checks.setdefault(name, {})[check["CheckID"]] = check
+        await self._bump()
+
+    async def write_config(self, kind: str, entry: dict[str, Any] | None) -> None:
+        """Make an entry the only one of its kind, or remove all."""
+        self.config[kind] = [entry] if entry is not None else []
         await self._bump()
 
     async def deregister(self, body: dict[str, Any]) -> None:

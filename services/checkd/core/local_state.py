@@ -117,9 +117,16 @@ class LocalState:
     def set_tags(self, entry: ServiceEntry, tags: tuple[str, ...]) -> None:
         """Take over tags from the catalog, which wins where a service allows it."""
         entry.service = msgspec.structs.replace(entry.service, tags=tags)
+        entry.registered = msgspec.structs.replace(entry.registered, tags=tags)
         entry.revision += 1
         self.changed_services.add(entry.service.service_id)
         self.version += 1
+
+    def set_service(self, entry: ServiceEntry, service: Service) -> None:
+        """Take another effective form of a registered service."""
+        if service != entry.service:
+            entry.service = service
+            self._dirty_service(service.service_id, entry)
 
     def mark_remote_only(self, service_id: str = "", check_id: str = "") -> None:
         """Note that the catalog holds something this node does not know: it has to go there."""

@@ -7,7 +7,7 @@ to log. `wake_at_ns()` says when to call `tick` at the latest. A refused change 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -83,6 +83,7 @@ class Node:
         self._effects: list[Effect] = []
         self._aliases: dict[str, str] = {}
         self._saved_states: dict[str, dict[str, Any]] = {}
+        self.merge_central: Callable[[Service], Service] = lambda service: service
         self._timers.set(REAP_TIMER, "", now.monotonic_ns + settings.reap_interval_ns)
 
     def take_effects(self) -> list[Effect]:
@@ -140,6 +141,7 @@ class Node:
         previous = self.state.service(service.service_id)
         attached = {entry.check.check_id for entry in self.state.checks_of(service.service_id)} if previous else set()
         entry = ServiceEntry(service, definition, token, from_file, is_sidecar)
+        entry.service = self.merge_central(service)
         self.state.put_service(entry)
         if not from_file:
             self._save_service(entry)
@@ -171,6 +173,11 @@ class Node:
         if (check.service_name, check.service_tags) != (service.name, service.tags):
             entry.check = msgspec.structs.replace(check, service_name=service.name, service_tags=service.tags)
             self.state.put_check(entry)
+
+    def refresh_central(self) -> None:
+        """Merge central configuration anew: its entries have changed."""
+        for entry in list(self.state.live_services()):
+            self.state.set_service(entry, self.merge_central(entry.registered))
 
     def deregister_service(self, service_id: str, now: Moment) -> None:
         """Remove a service with its checks and its own sidecar; an unknown one is only logged (Consul 1.7)."""

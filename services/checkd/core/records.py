@@ -54,7 +54,17 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 class ServiceEntry:
     """A registered service with its origin and whether the catalog has it."""
 
-    __slots__ = ("definition", "deleted", "from_file", "in_sync", "is_sidecar", "revision", "service", "token")
+    __slots__ = (
+        "definition",
+        "deleted",
+        "from_file",
+        "in_sync",
+        "is_sidecar",
+        "registered",
+        "revision",
+        "service",
+        "token",
+    )
 
     def __init__(
         self,
@@ -65,6 +75,8 @@ class ServiceEntry:
         is_sidecar: bool = False,
     ) -> None:
         self.service = service
+        # As registered, before central configuration is merged in.
+        self.registered = service
         self.definition = definition
         self.token = token
         self.from_file = from_file

@@ -95,7 +95,7 @@ def catalog_check(check: Check, node: str) -> dict[str, Any]:
 
 def service_document(entry: ServiceEntry) -> dict[str, Any]:
     """The file that keeps a service over restarts (Consul 1.7: data_dir/services)."""
-    service = catalog_service(entry.service)
+    service = catalog_service(entry.registered)
     if entry.is_sidecar:
         service["LocallyRegisteredAsSidecar"] = True
     return {"Token": entry.token, "Service": service, "Source": SOURCE_FILE if entry.from_file else SOURCE_API}
