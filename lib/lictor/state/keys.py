@@ -31,9 +31,11 @@ CA_CONFIG = b"Aconfig"
 
 
 def fold(name: str) -> bytes:
-    """A name as its lookups know it."""
+    """A name as its lookups know it, without zero bytes."""
     folded = name.lower().encode("utf-8", "surrogatepass")
-    return folded if b"\0" not in folded else folded.replace(b"\0", b"\0\xff")
+    if b"\0" in folded or b"\1" in folded:
+        return folded.replace(b"\1", b"\1\2").replace(b"\0", b"\1\1")
+    return folded
 
 
 def index(name: str) -> bytes:

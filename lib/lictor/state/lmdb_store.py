@@ -90,21 +90,41 @@ class LmdbTxn:
 
     def _scan_forward(self, prefix: bytes, start: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         first = prefix if start is None or start < prefix else start
-        head = prefix[:HEAD_BYTES]
-        with self._txn.cursor() as cursor:
+        cursor = self._txn.cursor()
+        try:
             if not cursor.set_range(first[:HEAD_BYTES]):
                 return
+            if len(first) > HEAD_BYTES:
+                yield from self._from_long(cursor, prefix, first)
+                return
             for key, value in cursor:
-                if not key.startswith(head):
-                    return
                 if len(key) <= HEAD_BYTES:
-                    if key >= first and key.startswith(prefix):
-                        yield key, value
-                    continue
-                for tail, tail_value in _decode_tails(value):
-                    whole = key[:HEAD_BYTES] + tail
-                    if whole >= first and whole.startswith(prefix):
-                        yield whole, tail_value
+                    if not key.startswith(prefix):
+                        return
+                    yield key, value
+                else:
+                    head = key[:HEAD_BYTES]
+                    if not head.startswith(prefix):
+                        return
+                    for tail, tail_value in _decode_tails(value):
+                        yield head + tail, tail_value
+        finally:
+            cursor.close()
+
+    def _from_long(self, cursor: Any, prefix: bytes, first: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """As above for a beginning that is itself too long to be a record's key."""
+        head = prefix[:HEAD_BYTES]
+        for key, value in cursor:
+            if not key.startswith(head):
+                return
+            if len(key) <= HEAD_BYTES:
+                if key >= first and key.startswith(prefix):
+                    yield key, value
+                continue
+            for tail, tail_value in _decode_tails(value):
+                whole = key[:HEAD_BYTES] + tail
+                if whole >= first and whole.startswith(prefix):
+                    yield whole, tail_value
 
     def _scan_reverse(self, prefix: bytes, start: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         head = prefix[:HEAD_BYTES]
@@ -139,6 +159,22 @@ def _backwards(cursor: Any, head: bytes, start: bytes | None) -> Iterator[tuple[
             return
 
 
+class Reading:
+    """One read transaction; the view ends with the block."""
+
+    __slots__ = ("_env", "_txn")
+
+    def __init__(self, env: Any) -> None:
+        self._env = env
+
+    def __enter__(self) -> LmdbTxn:
+        self._txn = txn = self._env.begin()
+        return LmdbTxn(txn)
+
+    def __exit__(self, *exception: object) -> None:
+        self._txn.abort()
+
+
 class LmdbStore:
     """An open environment. Not for use across a fork: open it in the process that uses it."""
 
@@ -146,18 +182,13 @@ class LmdbStore:
         self._env = env
         self.readonly = readonly
 
-    @contextmanager
-    def read(self) -> Iterator[LmdbTxn]:
-        """A consistent view of the last commit.
+    def read(self) -> Reading:
+        """A consistent view of the last commit, for a `with` block.
 
         The binding keeps finished read transactions and their reader slots (`max_spare_txns`) and renews them:
         microseconds, and no lock shared with the other processes.
         """
-        txn = self._env.begin(buffers=False)
-        try:
-            yield LmdbTxn(txn)
-        finally:
-            txn.abort()
+        return Reading(self._env)
 
     @contextmanager
     def write(self) -> Iterator[LmdbTxn]:

@@ -17,7 +17,7 @@ from lictor.state.queries.read import (
     max_index,
     meta_matches,
 )
-from lictor.state.rows import Check, Node, decode_check, decode_service
+from lictor.state.rows import Check, Node, decode_check, decode_node, decode_service
 from lictor.state.store import ReadTxn
 from lictor.state.writer import read_index
 
@@ -86,13 +86,13 @@ def service(
         node_key = place.partition(b"\0")[0]
         known = node_memory.get(node_key)
         if known is None:
-            known = node_memory[node_key] = _node_and_checks(txn, row.node)
+            known = node_memory[node_key] = _node_and_checks(txn, node_key)
         node, checks_of_node = known
         if node_meta and not meta_matches(node_meta, node.meta):
             continue
         if not catalog.may_read_instance(authorizer, node, row):
             continue
-        checks = checks_of_node + instance_checks(txn, row.node, row.id)
+        checks = checks_of_node + _checks_at(txn, node_key, b"e" + place + b"\0")
         found.append(Instance(node, row, checks))
     if connect and not authorizer.service_read(name):
         found = []
@@ -116,20 +116,24 @@ def service(
 # ---------------------------------------------------------------------------------------------------- pieces
 
 
-def _node_and_checks(txn: ReadTxn, name: str) -> tuple[Node, list[Check]]:
-    node = catalog.find_node(txn, name)
-    assert node is not None, "an instance without its node"
-    return node, instance_checks(txn, name, "")
+def _node_and_checks(txn: ReadTxn, node_key: bytes) -> tuple[Node, list[Check]]:
+    raw = txn.get(b"N" + node_key)
+    assert raw is not None, "an instance without its node"
+    return decode_node(raw), _checks_at(txn, node_key, b"e" + node_key + b"\0\0")
 
 
 def instance_checks(txn: ReadTxn, node: str, service_id: str) -> list[Check]:
     """The checks of one instance; with an empty ID those of the node itself."""
-    prefix = keys.checks_of_instance(node, service_id)
-    length = len(prefix)
-    base = keys.checks_of_node(node)
+    return _checks_at(txn, keys.fold(node), keys.checks_of_instance(node, service_id))
+
+
+def _checks_at(txn: ReadTxn, node_key: bytes, prefix: bytes) -> list[Check]:
     found = []
+    length = len(prefix)
+    base = b"C" + node_key + b"\0"
+    get = txn.get
     for key, _ in txn.scan(prefix):
-        raw = txn.get(base + key[length:])
+        raw = get(base + key[length:])
         assert raw is not None, "a check index without its check"
         found.append(decode_check(raw))
     return found
