@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from lictor.state import commands as c
+from lictor.state.config_decoding import decode_entry, validate_entry
 from lictor.state.config_entries import config_body, problem_of
 from lictor.state.discovery.compile import Overrides, chain_dict, compile_chain
 from lictor.state.queries import discovery
 from lictor.state.queries.read import QueryError
+from lictor.state.writer import Refused
 from tests.state.builders import Machine, config
 
 
@@ -198,3 +200,39 @@ def test_an_overridden_protocol_that_cannot_route_leaves_the_plain_resolver() ->
     with pytest.raises(QueryError, match="serviceName is required"):
         discovery.chain(machine.txn, "", "dc1")
     assert compile_chain(lambda kind, name: None, "x", "dc1").protocol == "tcp"
+
+
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [
+        ({}, "Payload does not contain a kind/Kind key at the top level"),
+        ({"Kind": "bogus", "Name": "x"}, "invalid config entry kind: bogus"),
+        (
+            {"Kind": "service-defaults", "Name": "x", "Bogus": 1},
+            '1 error occurred:\n\t* invalid config key "Bogus"\n\n',
+        ),
+        (
+            {"Kind": "service-resolver", "Name": "x", "ConnectTimeout": "abc"},
+            "1 error(s) decoding:\n\n* error decoding 'ConnectTimeout': time: invalid duration abc",
+        ),
+        (
+            {"Kind": "service-splitter", "Splits": [{"Weight": {}}]},
+            "1 error(s) decoding:\n\n* 'Splits[0].Weight' expected number, got unconvertible type 'dict'",
+        ),
+    ],
+)
+def test_a_payload_that_is_no_entry_is_refused(payload: dict[str, Any], problem: str) -> None:
+    with pytest.raises(Refused) as caught:
+        decode_entry(payload)
+    assert (caught.value.text, caught.value.kind) == (problem, "bad-request")
+
+
+def test_a_payload_is_read_in_any_case_and_with_weak_types() -> None:
+    entry = decode_entry({"kind": "service-defaults", "name": "x", "protocol": 5, "mesh_gateway": {"mode": "local"}})
+    assert (entry.kind, entry.name) == ("service-defaults", "x")
+    assert entry.body == {"Protocol": "5", "MeshGateway": {"Mode": "local"}, "Expose": {}}
+    resolver = decode_entry({"Kind": "service-resolver", "Name": "x", "connect_timeout": "15s"})
+    assert resolver.body == {"ConnectTimeout": "15s"}
+    validate_entry(resolver)
+    with pytest.raises(Refused, match="Redirect is empty"):
+        validate_entry(decode_entry({"Kind": "service-resolver", "Name": "x", "Redirect": {}}))

@@ -205,3 +205,37 @@ def test_bootstrapping_works_once_and_again_with_its_index() -> None:
     assert acl.bootstrap_index(machine.txn) == 10
     assert machine(c.TokenBootstrap(token)) == c.Failed("ACL bootstrap no longer allowed (reset index: 10)", "denied")
     assert machine(c.TokenBootstrap(token, reset_index=10)) == c.Done()
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "action", "problem"),
+    [
+        (
+            "",
+            "",
+            "",
+            "3 errors occurred:\n\t* SourceName must be set\n\t* DestinationName must be set\n"
+            "\t* Action must be set to 'allow' or 'deny'\n\n",
+        ),
+        ("a", "b", "maybe", "1 error occurred:\n\t* Action must be set to 'allow' or 'deny'\n\n"),
+        (
+            "a*",
+            "b",
+            "deny",
+            "1 error occurred:\n\t* SourceName: wildcard character '*' cannot be used with partial values\n\n",
+        ),
+    ],
+)
+def test_an_intention_that_cannot_be_right_is_refused(source: str, destination: str, action: str, problem: str) -> None:
+    with pytest.raises(Refused) as caught:
+        prepare.intention(_intention(SESSION, source, destination, action).intention)
+    assert caught.value.text == problem
+    assert prepare.intention(_intention(SESSION, "a", "b").intention).hash
+
+
+def test_changing_an_intention_that_is_not_there_says_so() -> None:
+    machine = Machine()
+    with pytest.raises(QueryError, match=f"Cannot delete non-existent intention: '{SESSION}'"):
+        intention.find_for_change(machine.txn, SESSION, "delete")
+    with pytest.raises(QueryError, match="Intention lookup failed: failed intention lookup: index error: UUID must be"):
+        intention.find_for_change(machine.txn, "nosuch", "modify")

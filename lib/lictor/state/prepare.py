@@ -5,6 +5,7 @@ Pure; the proposer gives times and random IDs. Refusals are `writer.Refused` wit
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Sequence
 
@@ -14,9 +15,10 @@ from lictor.state import interpolation
 from lictor.state.commands import Deregister, Register, Txn, TxnCheck, TxnError, TxnKV, TxnNode, TxnOp, TxnService
 from lictor.state.gotext import DurationError, parse_duration_ns, quote
 from lictor.state.machine.session import check_ids
-from lictor.state.metadata import check_metadata
+from lictor.state.metadata import KEY_LENGTH_MAX, PAIRS_MAX, VALUE_LENGTH_MAX, check_metadata
 from lictor.state.precheck import SESSION_TTL_MIN_NS, session_ttl_problem
-from lictor.state.rows import Check, Node, PreparedQuery, Service, Session
+from lictor.state.rows import Check, Intention, Node, PreparedQuery, Service, Session
+from lictor.state.several_errors import several_errors as several_errors
 from lictor.state.uuids import is_uuid
 from lictor.state.writer import Refused
 
@@ -24,12 +26,6 @@ CONNECT_PROXY = "connect-proxy"
 MESH_GATEWAY = "mesh-gateway"
 TXN_OPS_MAX = 64
 REDACTED_TOKEN = "<hidden>"
-
-
-def several_errors(problems: Sequence[str]) -> str:
-    """Errors collected into one text, as Consul lists them."""
-    heading = "1 error occurred:" if len(problems) == 1 else f"{len(problems)} errors occurred:"
-    return heading + "".join(f"\n\t* {problem}" for problem in problems) + "\n\n"
 
 
 def uuid_problem(text: str) -> str:
@@ -251,3 +247,85 @@ def _query_problem(row: PreparedQuery) -> str:
         if ttl_ns < 0:
             return f"Bad DNS TTL '{ttl_ns}', must be >=0"
     return ""
+
+
+# ---------------------------------------------------------------------------------------------------- intentions
+
+DEFAULT_NAMESPACE = "default"
+SOURCE_TYPE = "consul"
+WILDCARD = "*"
+
+
+def intention(row: Intention) -> Intention:
+    """An intention with its defaults and hash; ID and times are already chosen."""
+    completed = replace(
+        row,
+        source_ns=row.source_ns or DEFAULT_NAMESPACE,
+        destination_ns=row.destination_ns or DEFAULT_NAMESPACE,
+        source_type=row.source_type or SOURCE_TYPE,
+        meta=row.meta if row.meta is not None else {},
+    )
+    problems = [
+        *(
+            f"{side}Name must be set"
+            for side, name in (("Source", completed.source_name), ("Destination", completed.destination_name))
+            if not name
+        ),
+        *_wildcard_problems("Source", completed.source_ns, completed.source_name),
+        *_wildcard_problems("Destination", completed.destination_ns, completed.destination_name),
+        *_intention_size_problems(completed),
+    ]
+    if completed.action not in ("allow", "deny"):
+        problems.append("Action must be set to 'allow' or 'deny'")
+    if completed.source_type != SOURCE_TYPE:
+        problems.append("SourceType must be set to 'consul'")
+    if problems:
+        raise Refused(several_errors(problems))
+    return replace(completed, hash=_intention_hash(completed))
+
+
+def _wildcard_problems(side: str, namespace: str, name: str) -> list[str]:
+    partial = "wildcard character '*' cannot be used with partial values"
+    problems = []
+    if namespace != WILDCARD and WILDCARD in namespace:
+        problems.append(f"{side}NS: {partial}")
+    if name != WILDCARD:
+        if WILDCARD in name:
+            problems.append(f"{side}Name: {partial}")
+        if namespace == WILDCARD:
+            problems.append(f"{side}Name: exact value cannot follow wildcard namespace")
+    return problems
+
+
+def _intention_size_problems(row: Intention) -> list[str]:
+    problems = []
+    meta = row.meta or {}
+    if len(row.description.encode()) > VALUE_LENGTH_MAX:
+        problems.append(f"Description exceeds maximum length {VALUE_LENGTH_MAX}")
+    if len(meta) > PAIRS_MAX:
+        problems.append(f"Meta exceeds maximum element count {PAIRS_MAX}")
+    for key in sorted(meta):
+        if len(key.encode()) > KEY_LENGTH_MAX:
+            problems.append(f"Meta key {quote(key)} exceeds maximum length {KEY_LENGTH_MAX}")
+        if len(meta[key].encode()) > VALUE_LENGTH_MAX:
+            problems.append(f"Meta value for key {quote(key)} exceeds maximum length {VALUE_LENGTH_MAX}")
+    return problems
+
+
+def _intention_hash(row: Intention) -> bytes:
+    """Tells replicas whether the intention changed."""
+    digest = hashlib.blake2b(digest_size=32)
+    meta = row.meta or {}
+    for part in (
+        row.id,
+        row.description,
+        row.source_ns,
+        row.source_name,
+        row.destination_ns,
+        row.destination_name,
+        row.source_type,
+        row.action,
+        *(text for key in sorted(meta) for text in (key, meta[key])),
+    ):
+        digest.update(part.encode())
+    return digest.digest()

@@ -59,3 +59,14 @@ def decide(txn: ReadTxn, source: str, destination: str, default_allow: bool) -> 
         if row.source_ns in (DEFAULT_NAMESPACE, WILDCARD) and row.source_name in (source, WILDCARD):
             return row.action == "allow", f"Matched intention: {describe(row)}"
     return default_allow, "Default behavior configured by ACLs"
+
+
+def find_for_change(txn: ReadTxn, intention_id: str, deed: str) -> Intention:
+    """The intention to `modify` or `delete`. Errors: QueryError when there is none."""
+    try:
+        row = get(txn, intention_id).value
+    except QueryError as error:
+        raise QueryError(f"Intention lookup failed: {error.text}") from error
+    if row is None:
+        raise QueryError(f"Cannot {deed} non-existent intention: '{intention_id}'")
+    return row
