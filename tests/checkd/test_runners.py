@@ -277,6 +277,24 @@ async def test_https_verifies_unless_told_not_to(pool: RunnerPool, certificate: 
         assert (await run(trusting, HTTP=url)).status == "passing"
 
 
+async def test_handshakes_that_hang_or_break_are_only_that_checks_trouble(pool: RunnerPool) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await reader.read(1)
+        if first and len(broken) % 2:
+            writer.write(b"no handshake")
+        broken.append(first)
+        await reader.read()
+        writer.close()
+
+    broken: list[bytes] = []
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    checks = [{"HTTP": f"https://127.0.0.1:{port}"}, {"H2PING": f"127.0.0.1:{port}"}] * 20
+    results = await asyncio.gather(*(run(pool, Timeout="200ms", **check) for check in checks))
+    assert {result.status for result in results} == {"critical"}
+    server.close()
+
+
 @asynccontextmanager
 async def grpc_server(credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[tuple[int, HealthServicer]]:
     server = grpc.aio.server()

@@ -49,15 +49,11 @@ async def run_h2ping(run: Run, tls_context: TlsContext) -> Result:
 async def _ping(run: Run, context: ssl.SSLContext | None) -> None:
     host, port = split_address(run.definition.h2ping, DEFAULT_PORT)
     connection = await dial_tcp(host, port)
-    try:
-        reader, writer = await asyncio.open_connection(
-            sock=connection,
-            ssl=context,
-            server_hostname=(run.definition.tls_server_name or host) if context is not None else None,
-        )
-    except BaseException:
-        connection.close()
-        raise
+    reader, writer = await asyncio.open_connection(
+        sock=connection,
+        ssl=context,
+        server_hostname=(run.definition.tls_server_name or host) if context is not None else None,
+    )
     try:
         sent = os.urandom(PING_BYTES)
         writer.write(PREFACE + frame(SETTINGS, 0, b"") + frame(PING, 0, sent))

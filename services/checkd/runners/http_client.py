@@ -9,7 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httptools
 
@@ -61,9 +61,9 @@ class _Exchange(asyncio.Protocol):
         self.answer: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
+        # uvloop's transports are not subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         if not self._headers_done:
@@ -147,20 +147,15 @@ async def exchange(endpoint: Endpoint, request: bytes, expects_body: bool, limit
     protocol = _Exchange(request, expects_body, limit_bytes)
     server_name = (endpoint.server_name or endpoint.host) if endpoint.tls is not None else None
     try:
+        # From here on the socket belongs to the loop: closing it as well would pull it from under a poll.
         await asyncio.get_running_loop().create_connection(
             lambda: protocol, sock=connection, ssl=endpoint.tls, server_hostname=server_name
         )
+        return await protocol.answer
     except ssl.SSLError as error:
-        connection.close()
         raise HttpError(_tls_text(error)) from None
     except OSError as error:
-        connection.close()
         raise DialError(f"tls handshake: {error}") from None
-    except BaseException:
-        connection.close()
-        raise
-    try:
-        return await protocol.answer
     finally:
         protocol.close()
         if protocol.answer.done() and not protocol.answer.cancelled():
