@@ -34,6 +34,11 @@ class Call:
             self._client = Client(options(self.flags))
         return self._client
 
+    def close(self) -> None:
+        """Close the connection to the agent."""
+        if self._client is not None:
+            self._client.close()
+
     def flag(self, name: str, default: Any = "") -> Any:
         """The value of a flag as given, or the default."""
         return self.flags.get(name, default)

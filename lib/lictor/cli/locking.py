@@ -46,7 +46,10 @@ class Session:
         """End it; its locks are released."""
         self._ended.set()
         self._thread.join()
-        self._client.put(f"/v1/session/destroy/{self.identity}")
+        try:
+            self._client.put(f"/v1/session/destroy/{self.identity}")
+        finally:
+            self._client.close()
 
 
 class Lock:

@@ -37,10 +37,14 @@ def run(call: Call) -> int:
     if not bearer:
         raise CommandError(f"No bearer token found in {call.flag('bearer-token-file')}")
     body = {"AuthMethod": call.flag("method"), "BearerToken": bearer, "Meta": call.flag("meta", {})}
+    # Whatever token the environment names is not for this request.
+    client = Client(options(call.flags)._replace(token=""))
     try:
-        token = Client(options(call.flags)._replace(token="")).post_json("/v1/acl/login", body).json()
+        token = client.post_json("/v1/acl/login", body).json()
     except ApiError as error:
         raise CommandError(f"Error logging in: {error}") from None
+    finally:
+        client.close()
     _write(call.flag("token-sink-file"), token["SecretID"])
     return OK
 

@@ -98,7 +98,11 @@ def run(module: ModuleType, arguments: list[str]) -> int:
     together.flags = {**common.flags, **own.flags}
     try:
         given, rest, _ = together.parse(arguments)
-        code = int(module.run(Call(given, rest)))
+        call = Call(given, rest)
+        try:
+            code = int(module.run(call))
+        finally:
+            call.close()
         sys.stdout.flush()
         return code
     except HelpWanted:

@@ -1,0 +1,208 @@
+"""What the commands ask, print and return."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lictor.cli.main import main
+from tests.cli.conftest import Consul
+from tests.cli.stub_agent import StubAgent
+
+
+def member(name: str, role: str, status: int = 1, **tags: str) -> dict[str, Any]:
+    base = {"role": role, "dc": "bj", "build": "1.7.2:abcdef", "vsn": "2", "segment": ""}
+    return {"Name": name, "Addr": "10.0.0.1", "Port": 8301, "Tags": {**base, **tags}, "Status": status}
+
+
+def test_members_is_an_aligned_table_with_servers_first(stub: StubAgent, consul: Consul) -> None:
+    stub.on("GET /v1/agent/members", [member("a-client", "node"), member("longer-name", "consul", status=4)])
+    result = consul("members")
+    assert result.out == (
+        "Node         Address        Status  Type    Build  Protocol  DC  Segment\n"
+        "longer-name  10.0.0.1:8301  failed  server  1.7.2  2         bj  <all>\n"
+        "a-client     10.0.0.1:8301  alive   client  1.7.2  2         bj  <default>\n"
+    )
+    assert result.code == 0
+    assert stub.requests[0].target == "/v1/agent/members?segment=_all"
+
+
+def test_members_of_a_status_nobody_has_is_2(stub: StubAgent, consul: Consul) -> None:
+    stub.on("GET /v1/agent/members", [member("a", "consul")])
+    assert consul("members", "-status=failed") == (2, "", "")
+    assert consul("members", "-status=(").code == 1
+
+
+def test_members_detailed_lists_tags(stub: StubAgent, consul: Consul) -> None:
+    stub.on("GET /v1/agent/members", [{**member("a", "consul"), "Tags": {"role": "consul", "id": "x"}}])
+    assert consul("members", "-detailed", "-wan").out.splitlines()[1].endswith("  id=x,role=consul,segment=<all>")
+    assert stub.requests[0].target == "/v1/agent/members?wan=1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["members"], 'Error retrieving members: Get "http://{}/v1/agent/members?segment=_all": {}'),
+        (["kv", "get", "x"], 'Error querying Consul agent: Get "http://{}/v1/kv/x": {}'),
+        (["info"], 'Error querying agent: Get "http://{}/v1/agent/self": {}'),
+        (["kv", "put", "x", "y"], 'Error! Did not write to x: Put "http://{}/v1/kv/x": {}'),
+        (["leave"], 'Error leaving: Put "http://{}/v1/agent/leave": {}'),
+    ],
+)
+def test_no_agent_is_one_line_naming_the_address(
+    arguments: list[str], text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    for given in (address, f"http://{address}"):
+        monkeypatch.setenv("CONSUL_HTTP_ADDR", given)
+        assert main(arguments) == 1
+        expected = text.format(address, f"dial tcp {address}: connect: connection refused")
+        assert capsys.readouterr().err == expected + "\n"
+
+
+def test_no_agent_behind_a_unix_socket_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", f"-http-addr=unix://{tmp_path}/none.sock"]) == 1
+    assert f"dial unix {tmp_path}/none.sock: connect: no such file or directory" in capsys.readouterr().err
+
+
+def test_common_flags_reach_the_agent(stub: StubAgent, consul: Consul, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(" secret \n")
+    stub.on("GET /v1/kv/a", [{"Key": "a", "Value": "YQ=="}])
+    assert consul("kv", "get", "-stale", "-datacenter=sh", f"-token-file={tmp_path}/token", "a").out == "a\n"
+    request = stub.requests[0]
+    assert request.target == "/v1/kv/a?dc=sh&stale="
+    assert request.headers["X-Consul-Token"] == "secret"
+    assert consul("kv", "get", "-token=t", "a").code == 0
+    assert stub.requests[1].headers["X-Consul-Token"] == "t"
+    assert consul("kv", "get", "-token-file=/nonexistent/x", "a").code == 1
+
+
+def test_environment_gives_token_and_credentials(
+    stub: StubAgent, consul: Consul, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "from-env")
+    monkeypatch.setenv("CONSUL_HTTP_AUTH", "user:password")
+    stub.on("PUT /v1/agent/reload")
+    assert consul("reload") == (0, "Configuration reload triggered\n", "")
+    assert stub.requests[0].headers["X-Consul-Token"] == "from-env"
+    assert stub.requests[0].headers["Authorization"] == "Basic dXNlcjpwYXNzd29yZA=="
+
+
+def test_keys_are_escaped_in_the_url_and_values_are_bytes(stub: StubAgent, consul: Consul, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(bytes(range(256)))
+    stub.on("PUT /v1/kv/a%20b%3F/%C3%A9", True)
+    assert consul("kv", "put", "-flags=42", "a b?/é", f"@{tmp_path}/data").code == 0
+    assert stub.requests[0].target == "/v1/kv/a%20b%3F/%C3%A9?flags=42"
+    assert stub.requests[0].body == bytes(range(256))
+
+
+def test_an_api_error_shows_code_and_body(stub: StubAgent, consul: Consul) -> None:
+    stub.on("PUT /v1/agent/force-leave/x", b"nobody of that name", status=500)
+    result = consul("force-leave", "x")
+    assert result == (1, "", "Error force leaving: Unexpected response code: 500 (nobody of that name)\n")
+
+
+def test_join_needs_one_success(stub: StubAgent, consul: Consul) -> None:
+    stub.on("PUT /v1/agent/join/1.2.3.4")
+    stub.on("PUT /v1/agent/join/5.6.7.8", b"no", status=500)
+    both = consul("join", "1.2.3.4", "5.6.7.8")
+    assert (both.code, both.out) == (0, "Successfully joined cluster by contacting 1 nodes.\n")
+    assert both.err == "Error joining address '5.6.7.8': Unexpected response code: 500 (no)\n"
+    assert consul("join", "-wan", "5.6.7.8").err.endswith("Failed to join any nodes.\n")
+    assert stub.requests[-1].target == "/v1/agent/join/5.6.7.8?wan=1"
+
+
+def test_export_is_what_import_takes(stub: StubAgent, consul: Consul) -> None:
+    entries = [{"Key": "p/<a>", "Flags": 3, "Value": "aGk="}, {"Key": "p/empty", "Flags": 0, "Value": None}]
+    stub.on("GET /v1/kv/p", entries)
+    exported = consul("kv", "export", "p").out
+    assert exported.startswith('[\n\t{\n\t\t"key": "p/\\u003ca\\u003e",\n\t\t"flags": 3,\n\t\t"value": "aGk="\n\t},')
+    stub.on("PUT /v1/kv/p/%3Ca%3E", True)
+    stub.on("PUT /v1/kv/p/empty", True)
+    assert consul("kv", "import", exported).out == "Imported: p/<a>\nImported: p/empty\n"
+    assert stub.requests[-2].body == b"hi"
+
+
+def test_watch_prints_once(stub: StubAgent, consul: Consul) -> None:
+    stub.on("GET /v1/agent/self", {})
+    stub.on("GET /v1/catalog/services", {"consul": []}, X_Consul_Index="7")
+    assert consul("watch", "-type=services").out == '{\n    "consul": []\n}\n'
+
+
+def test_watch_runs_its_child_with_the_state_until_it_fails(stub: StubAgent, consul: Consul, tmp_path: Path) -> None:
+    stub.on("GET /v1/agent/self", {})
+    stub.on("GET /v1/catalog/services", {"consul": []}, X_Consul_Index="7")
+    result = consul("watch", "-type=services", f"cat > {tmp_path}/state; echo $CONSUL_INDEX > {tmp_path}/index; exit 4")
+    assert (result.code, result.err) == (1, "Error executing handler: exit status 4\n")
+    assert json.loads((tmp_path / "state").read_text()) == {"consul": []}
+    assert (tmp_path / "index").read_text() == "7\n"
+
+
+def test_autopilot_changes_only_what_is_given(stub: StubAgent, consul: Consul) -> None:
+    present = {"CleanupDeadServers": True, "LastContactThreshold": "200ms", "MaxTrailingLogs": 250, "ModifyIndex": 5}
+    stub.on("GET /v1/operator/autopilot/configuration", present)
+    stub.on("PUT /v1/operator/autopilot/configuration", True)
+    result = consul(
+        "operator", "autopilot", "set-config", "-cleanup-dead-servers=false", "-last-contact-threshold=1500ms"
+    )
+    assert result == (0, "Configuration updated!\n", "")
+    assert stub.requests[1].target.endswith("?cas=5")
+    assert json.loads(stub.requests[1].body) == {
+        **present,
+        "CleanupDeadServers": False,
+        "LastContactThreshold": "1.5s",
+    }
+
+
+def test_services_register_from_flags(stub: StubAgent, consul: Consul) -> None:
+    stub.on("PUT /v1/agent/service/register")
+    assert consul("services", "register", "-name=w", "-port=80", "-tag=a", "-tag=b", "-meta", "k=v").code == 0
+    assert json.loads(stub.requests[0].body) == {"Name": "w", "Port": 80, "Tags": ["a", "b"], "Meta": {"k": "v"}}
+
+
+def test_acl_policies_are_found_by_the_beginning_of_their_id(stub: StubAgent, consul: Consul) -> None:
+    identity = "9095c165-7f5f-6892-e9bc-722c3a08ebf0"
+    stub.on("GET /v1/acl/policies", [{"ID": identity, "Name": "p"}, {"ID": "7234405d", "Name": "q"}])
+    stub.on(f"DELETE /v1/acl/policy/{identity}", True)
+    assert consul("acl", "policy", "delete", "-id=9095").out == f'Policy "{identity}" deleted successfully\n'
+    assert consul("acl", "policy", "delete", "-name=p").code == 0
+    missing = consul("acl", "policy", "delete", "-name=x")
+    assert missing == (1, "", "Error determining policy ID: No such policy with name x\n")
+
+
+def test_acl_token_create_prints_the_token(stub: StubAgent, consul: Consul) -> None:
+    stub.on(
+        "PUT /v1/acl/token",
+        {
+            "AccessorID": "acc",
+            "SecretID": "sec",
+            "Description": "d",
+            "Local": False,
+            "CreateTime": "2020-04-13T08:55:43.821Z",
+            "Policies": [{"ID": "1", "Name": "p"}],
+            "ServiceIdentities": [{"ServiceName": "web"}],
+            "CreateIndex": 1,
+            "ModifyIndex": 1,
+        },
+    )
+    result = consul("acl", "token", "create", "-policy-name=p", "-service-identity=web:dc1,dc2", "-expires-ttl=90s")
+    assert result.out.splitlines() == [
+        "AccessorID:       acc",
+        "SecretID:         sec",
+        "Description:      d",
+        "Local:            false",
+        "Create Time:      2020-04-13 08:55:43.821 +0000 UTC",
+        "Policies:",
+        "   1 - p",
+        "Service Identities:",
+        "   web (Datacenters: all)",
+    ]
+    sent = json.loads(stub.requests[0].body)
+    assert sent["ServiceIdentities"] == [{"ServiceName": "web", "Datacenters": ["dc1", "dc2"]}]
+    assert sent["ExpirationTTL"] == "1m30s"
