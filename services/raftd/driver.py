@@ -421,11 +421,13 @@ class Driver:
             self.lock_delays.start(batch.released_locks, time.monotonic_ns())
         for entry, result in zip(entries, batch.results, strict=True):
             self._proposals.applied(entry.index, entry.term, result)
-        self.changes.publish(last.index, batch.topics)
+        self.changes.publish(last.index, batch.topics, reset=batch.replaced)
         self._reads.applied(last.index)
         self.raft.applied(time.monotonic_ns(), last.index)
         for listener in self.listeners:
             listener.batch_applied(batch)
+            if batch.replaced:
+                listener.state_replaced()
             if became_ready:
                 listener.leader_ready()
 

@@ -14,9 +14,11 @@ from lictor.state import keys
 from lictor.state.apply import apply_batch
 from lictor.state.commands import encode_result
 from lictor.state.lmdb_store import LmdbStore
+from lictor.state.store import WriteTxn
 from lictor.state.writer import ReleasedLock
 from raftd.core.entry import Entry, EntryKind
 from raftd.core.snapshot import SnapshotMeta
+from raftd.restoring import MARK, apply_step, read_offset
 from raftd.storage.generations import Generations, decode_applied, read_applied
 from raftd.storage.snapshots import STATE_FILE, Draft, SnapshotStore
 
@@ -33,6 +35,8 @@ class Batch:
     released_locks: list[ReleasedLock] = field(default_factory=list)
     created_sessions: list[str] = field(default_factory=list)
     destroyed_sessions: list[str] = field(default_factory=list)
+    replaced: bool = False
+    """An archive took the place of everything."""
 
 
 class StateMachine:
@@ -44,6 +48,7 @@ class StateMachine:
         self.store: LmdbStore
         self.applied_index = 0
         self.applied_term = 0
+        self._offset = 0
 
     @property
     def generation(self) -> int:
@@ -66,26 +71,55 @@ class StateMachine:
 
     def _read_applied(self) -> None:
         self.applied_index, self.applied_term = read_applied(self.store)
+        with self.store.read() as txn:
+            self._offset = read_offset(txn)
 
     def apply(self, entries: Sequence[Entry]) -> Batch:
         """Apply entries in order, all in one transaction. Raises StoreError (nothing applied then)."""
         assert entries[0].index == self.applied_index + 1, f"entry {entries[0].index} after {self.applied_index}"
         last = entries[-1]
-        commands = [(entry.index, entry.data) for entry in entries if entry.kind == EntryKind.COMMAND]
         with self.store.write() as txn:
-            if commands:
-                applied = apply_batch(txn, commands)
+            batch = self._apply_in(txn, entries)
             txn.put(keys.APPLIED, last.index.to_bytes(8, "big") + last.term.to_bytes(8, "big"))
         self.applied_index, self.applied_term = last.index, last.term
-        if not commands:
-            return Batch([NOTHING] * len(entries))
-        results = [encode_result(result) for result in applied.results]
-        if len(results) != len(entries):
-            given = iter(results)
-            results = [next(given) if entry.kind == EntryKind.COMMAND else NOTHING for entry in entries]
-        return Batch(
-            results, applied.topics, applied.released_locks, applied.created_sessions, applied.destroyed_sessions
-        )
+        if batch.replaced:
+            self._read_applied()
+        return batch
+
+    def _apply_in(self, txn: WriteTxn, entries: Sequence[Entry]) -> Batch:
+        """Runs of ordinary commands together, steps of a restore one by one."""
+        batch = Batch([NOTHING] * len(entries))
+        offset = self._offset
+        run: list[tuple[int, bytes]] = []
+        positions: list[int] = []
+        for position, entry in enumerate(entries):
+            if entry.kind != EntryKind.COMMAND:
+                continue
+            if not entry.data.startswith(MARK):
+                run.append((entry.index + offset, entry.data))
+                positions.append(position)
+                continue
+            self._apply_run(txn, run, positions, batch)
+            run, positions = [], []
+            result, replaced = apply_step(txn, entry.index, entry.data)
+            batch.results[position] = encode_result(result)
+            if replaced:
+                batch.replaced = True
+                offset = read_offset(txn)
+        self._apply_run(txn, run, positions, batch)
+        return batch
+
+    @staticmethod
+    def _apply_run(txn: WriteTxn, run: list[tuple[int, bytes]], positions: list[int], batch: Batch) -> None:
+        if not run:
+            return
+        applied = apply_batch(txn, run)
+        for position, result in zip(positions, applied.results, strict=True):
+            batch.results[position] = encode_result(result)
+        batch.topics |= applied.topics
+        batch.released_locks += applied.released_locks
+        batch.created_sessions += applied.created_sessions
+        batch.destroyed_sessions += applied.destroyed_sessions
 
     def copy(self) -> Draft:
         """A consistent copy as the draft of a snapshot; may run on another thread. Raises as `Files`, StoreError."""

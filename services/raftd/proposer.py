@@ -30,11 +30,15 @@ class Proposer:
 
     async def propose(self, command: Command) -> AnyResult:
         """Replicate and apply one command. Raises NotReplicatedError."""
+        return await self.propose_raw(encode_command(command))
+
+    async def propose_raw(self, data: bytes) -> AnyResult:
+        """The same for an entry's data. Raises NotReplicatedError."""
         number = self._next_id
         self._next_id += 1
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
-        self._driver.propose([Proposal(self, number, encode_command(command), 0)])
+        self._driver.propose([Proposal(self, number, data, 0)])
         try:
             outcome = await asyncio.wait_for(future, TIMEOUT_S)
         except TimeoutError as error:

@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 
 from lictor.pb.lictor.v1 import raft_pb2, raft_pb2_grpc
+from raftd.archive import ArchiveFailedError, Archives
 from raftd.calls import CallError, Calls
 from raftd.codec import MalformedMessageError, decode_message
 from raftd.core.effects import RoleName
@@ -116,10 +117,11 @@ async def _converse(
 class ConsensusService(raft_pb2_grpc.ConsensusServicer):
     """On loopback for this node's daemons, and (`for_peers`) for other servers, whose requests go no further."""
 
-    def __init__(self, driver: Driver, router: Router, calls: Calls, for_peers: bool) -> None:
+    def __init__(self, driver: Driver, router: Router, calls: Calls, archives: Archives, for_peers: bool) -> None:
         self._driver = driver
         self._router = router
         self._calls = calls
+        self._archives = archives
         self._for_peers = for_peers
 
     async def Propose(self, request_iterator: Any, context: Context) -> AsyncIterator[raft_pb2.ProposeResponse]:
@@ -171,6 +173,24 @@ class ConsensusService(raft_pb2_grpc.ConsensusServicer):
         except CallError as error:
             return raft_pb2.CallResponse(error=str(error))
         return raft_pb2.CallResponse(body=body)
+
+    async def SnapshotSave(
+        self, request: raft_pb2.SnapshotSaveRequest, context: Context
+    ) -> AsyncIterator[raft_pb2.SnapshotChunk]:
+        """See raft.proto."""
+        try:
+            async for chunk in self._archives.save(request.stale, forward=not self._for_peers):
+                yield chunk
+        except ArchiveFailedError as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+
+    async def SnapshotRestore(self, request_iterator: Any, context: Context) -> raft_pb2.SnapshotRestoreResponse:
+        """See raft.proto."""
+        try:
+            await self._archives.restore(request_iterator, forward=not self._for_peers)
+        except ArchiveFailedError as error:
+            return raft_pb2.SnapshotRestoreResponse(error=str(error))
+        return raft_pb2.SnapshotRestoreResponse()
 
     async def Status(self, request: raft_pb2.StatusRequest, context: Context) -> raft_pb2.StatusResponse:
         """See raft.proto."""

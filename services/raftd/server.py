@@ -18,6 +18,7 @@ from lictor.pb.lictor.v1 import raft_pb2_grpc
 from lictor.rpc import SERVER_OPTIONS, DaemonServer
 from lictor.state.store import StoreError
 from raftd.announce import Announcer
+from raftd.archive import Archives
 from raftd.calls import Calls
 from raftd.changes import Changes
 from raftd.core.config import MS, RaftConfig
@@ -114,7 +115,9 @@ class RaftServer:
         self._duties = LeaderDuties(config, driver, proposer, gossip, calls)
         Operations(driver, proposer, calls)
         self._leaving = Leaving(driver, calls)
-        await self._listen(driver, router, calls, transport)
+        archives = Archives(driver, proposer, transport, channels, self._directory)
+        archives.clean()
+        await self._listen(driver, router, calls, archives, transport)
         driver.start()
         announcer.started(driver.raft.configuration_index)
         self._maybe_bootstrap(driver, gossip, channels, announcer)
@@ -149,11 +152,15 @@ class RaftServer:
         page = PageWriter(self.config.data_dir)
         return Driver(self.config.node_id, raft, wal, machine, snapshots, page, Changes(), self._disk_failed)
 
-    async def _listen(self, driver: Driver, router: Router, calls: Calls, transport: Transport) -> None:
+    async def _listen(
+        self, driver: Driver, router: Router, calls: Calls, archives: Archives, transport: Transport
+    ) -> None:
         config = self.config
         public = self._public = grpc.aio.server(options=SERVER_OPTIONS)
         raft_pb2_grpc.add_RaftPeerServicer_to_server(RaftPeerService(driver, transport), public)  # type: ignore[no-untyped-call]
-        raft_pb2_grpc.add_ConsensusServicer_to_server(ConsensusService(driver, router, calls, for_peers=True), public)  # type: ignore[no-untyped-call]
+        raft_pb2_grpc.add_ConsensusServicer_to_server(
+            ConsensusService(driver, router, calls, archives, for_peers=True), public
+        )  # type: ignore[no-untyped-call]
         bind = f"{_bracketed(config.raft.bind_addr)}:{config.ports.server}"
         try:
             port = public.add_insecure_port(bind)
@@ -163,7 +170,7 @@ class RaftServer:
             raise StartError(f"cannot listen on {bind} (server RPC)")
         self._daemon = DaemonServer(config.data_dir, "raftd", ("lictor.v1.Consensus",))
         raft_pb2_grpc.add_ConsensusServicer_to_server(  # type: ignore[no-untyped-call]
-            ConsensusService(driver, router, calls, for_peers=False), self._daemon.server
+            ConsensusService(driver, router, calls, archives, for_peers=False), self._daemon.server
         )
         await public.start()
         await self._daemon.start()
