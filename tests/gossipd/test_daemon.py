@@ -62,7 +62,7 @@ class Daemon:
     stub: GossipStub
     metadata: tuple[tuple[str, str], ...]
 
-    async def members(self, pool: int) -> dict[str, int]:
+    async def members(self, pool: pb.Pool) -> dict[str, int]:
         answer = await self.stub.Members(pb.MembersRequest(pool=pool), metadata=self.metadata)
         return {member.name: member.status for member in answer.members}
 
@@ -72,12 +72,13 @@ async def daemon(runtime: RuntimeConfig) -> AsyncIterator[Daemon]:
     """gossipd as its main wires it, within this process."""
     node = GossipNode(runtime, Random(runtime.node_name))
     server = DaemonServer(runtime.data_dir, "gossipd", (FULL_NAME,))
-    add_GossipServicer_to_server(GossipService(node), server.server)
+    add_GossipServicer_to_server(GossipService(node), server.server)  # type: ignore[no-untyped-call]
     channel = DaemonChannel(runtime.data_dir, "gossipd")
     try:
         await node.start()
         await server.start()
-        yield Daemon(node, GossipStub(channel.channel()), channel.metadata)
+        stub: GossipStub = GossipStub(channel.channel())  # type: ignore[no-untyped-call]
+        yield Daemon(node, stub, channel.metadata)
     finally:
         await channel.close()
         await node.stop()
