@@ -17,6 +17,7 @@ from apid.endpoints.table import all_routes
 from apid.node.consensus import Consensus
 from apid.node.context import Node
 from apid.node.distances import Distances
+from apid.node.events import Events
 from apid.node.forwarding import Forwarder
 from apid.node.gossip import Gossip
 from apid.node.local import LocalAgent
@@ -55,6 +56,7 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None) -> Node:
         local=LocalAgent(config.data_dir),
         forwarder=Forwarder(config, gossip),
         distances=Distances(gossip, config.datacenter),
+        events=Events(config.data_dir),
         link=link,
     )
 
@@ -112,6 +114,7 @@ class Apid:
             node.gossip.set_tags(**{API_PORT_TAG: str(port)})
         node.gossip.start()
         node.local.start()
+        node.events.start()
         for listener in sockets:
             log.info("Started HTTP server: address=%s network=%s", *_described(listener))
         if self._link is not None:
@@ -171,6 +174,7 @@ class Apid:
             await node.consensus.stop()
         await node.gossip.stop()
         await node.local.stop()
+        await node.events.stop()
         await node.forwarder.close()
         node.state.close()
         if self._link is not None:

@@ -25,7 +25,7 @@ class Operation:
     `parameters.QUERY_PARAMETERS` describes. `responses` are status → what it means; 200 and the common errors are
     implied. `result` is the JSON Schema of a 200 answer's body, None when it is empty or not JSON. `namespaced`
     operations refuse the `ns` parameter, which is Consul Enterprise's; `forwarded` ones are answered by a server (of
-    the datacenter asked for), all others by this agent; `meta_on_error` shows empty meta data with a failure to forward.
+    the datacenter asked for), all others by this agent; `meta_on_error` shows empty meta data when forwarding fails.
     """
 
     handler: Handler

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from apid.core.routes import Route
+from apid.endpoints.acl import AclEndpoints
 from apid.endpoints.agent_cluster import AgentClusterEndpoints
+from apid.endpoints.agent_local import AgentLocalEndpoints
 from apid.endpoints.agent_self import AgentSelfEndpoints
 from apid.endpoints.catalog import CatalogEndpoints
+from apid.endpoints.coordinate import CoordinateEndpoints
+from apid.endpoints.event import EventEndpoints
 from apid.endpoints.health import HealthEndpoints
+from apid.endpoints.internal_ui import InternalUiEndpoints
 from apid.endpoints.kv import KvEndpoints
-from apid.endpoints.operator_raft import OperatorRaftEndpoints
+from apid.endpoints.operator import OperatorEndpoints
 from apid.endpoints.root import RootEndpoints
 from apid.endpoints.session import SessionEndpoints
 from apid.endpoints.status import StatusEndpoints
@@ -24,8 +29,13 @@ AREAS = (
     SessionEndpoints,
     TxnEndpoints,
     AgentSelfEndpoints,
+    AgentLocalEndpoints,
     AgentClusterEndpoints,
-    OperatorRaftEndpoints,
+    EventEndpoints,
+    CoordinateEndpoints,
+    OperatorEndpoints,
+    InternalUiEndpoints,
+    AclEndpoints,
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from apid.core.message import Request
 from apid.node.consensus import Consensus
 from apid.node.distances import Distances
+from apid.node.events import Events
 from apid.node.forwarding import Forwarder
 from apid.node.gossip import Gossip
 from apid.node.local import LocalAgent
@@ -33,6 +34,7 @@ class Node:
     local: LocalAgent
     forwarder: Forwarder
     distances: Distances
+    events: Events
     link: SupervisorLink | None
 
     def authorizer(self, request: Request) -> Authorizer:

@@ -1,0 +1,151 @@
+"""Recent user events of the LAN pool: the last 256, as `/v1/event/list` shows them (Consul 1.7: user_event.go)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from typing import Any
+
+import grpc
+import msgspec
+
+from apid.core.errors import HttpError
+from apid.node import stubs
+from lictor.pb.lictor.v1 import gossip_pb2
+from lictor.rpc import DaemonChannel, DaemonNotRunning
+
+log = logging.getLogger("agent.http")
+
+MAX_EVENTS = 256
+EVENT_VERSION = 1
+RECONNECT_DELAY_S = 0.2
+CALL_TIMEOUT_S = 10.0
+# Events of the cluster's own machinery carry no envelope.
+INTERNAL_PREFIX = "consul:"
+EVENT_PREFIX = "consul:event:"
+
+
+class UserEvent(msgspec.Struct, frozen=True):
+    """One event as fired over HTTP; `payload` is None when it is empty."""
+
+    id: str
+    name: str
+    payload: bytes | None
+    node_filter: str
+    service_filter: str
+    tag_filter: str
+    version: int = EVENT_VERSION
+    lamport_time: int = 0
+
+    def index(self) -> int:
+        """The event's index: the two halves of its ID, combined by exclusive or."""
+        number = uuid.UUID(self.id).int
+        return (number >> 64) ^ (number & ((1 << 64) - 1))
+
+
+def to_wire(event: UserEvent) -> bytes:
+    """The envelope in which events travel (MessagePack, Consul's field names)."""
+    return msgspec.msgpack.encode(
+        {
+            "ID": event.id,
+            "Name": event.name,
+            "Payload": event.payload,
+            "NodeFilter": event.node_filter,
+            "ServiceFilter": event.service_filter,
+            "TagFilter": event.tag_filter,
+            "Version": event.version,
+            "LTime": 0,
+        }
+    )
+
+
+def from_wire(raw: bytes, lamport_time: int) -> UserEvent | None:
+    """The event in an envelope; None when it is not one."""
+    try:
+        fields: Any = msgspec.msgpack.decode(raw)
+        payload = fields.get("Payload")
+        return UserEvent(
+            id=str(uuid.UUID(_text(fields.get("ID")))),
+            name=_text(fields.get("Name")),
+            payload=payload.encode() if isinstance(payload, str) else payload,
+            node_filter=_text(fields.get("NodeFilter")),
+            service_filter=_text(fields.get("ServiceFilter")),
+            tag_filter=_text(fields.get("TagFilter")),
+            version=int(fields.get("Version", EVENT_VERSION)),
+            lamport_time=lamport_time,
+        )
+    except (msgspec.DecodeError, AttributeError, TypeError, ValueError):
+        return None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else ""
+
+
+class Events:
+    """Follows the pool's events and fires new ones."""
+
+    def __init__(self, data_dir: str) -> None:
+        self._daemon = DaemonChannel(data_dir, "gossipd")
+        self._events: deque[UserEvent] = deque(maxlen=MAX_EVENTS)
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._follow())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._daemon.close()
+
+    def recent(self, name: str = "") -> list[UserEvent]:
+        """Oldest first."""
+        return [event for event in self._events if not name or event.name == name]
+
+    def changed(self) -> asyncio.Event:
+        """Set at the next event (each makes a new one)."""
+        return self._changed
+
+    async def fire(self, event: UserEvent) -> None:
+        """Errors: HttpError, e.g. for an event that is too large."""
+        message = gossip_pb2.FireEventRequest(name=EVENT_PREFIX + event.name, payload=to_wire(event), coalesce=False)
+        try:
+            stub = stubs.gossip(self._daemon.channel())
+            answer = await stub.FireEvent(message, metadata=self._daemon.metadata, timeout=CALL_TIMEOUT_S)
+        except DaemonNotRunning as error:
+            raise HttpError(str(error)) from None
+        except grpc.aio.AioRpcError as error:
+            raise HttpError(error.details() or error.code().name) from None
+        if answer.error:
+            raise HttpError(answer.error)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                stub = stubs.gossip(self._daemon.channel())
+                async for message in stub.UserEvents(gossip_pb2.UserEventsRequest(), metadata=self._daemon.metadata):
+                    self._take(message)
+            except DaemonNotRunning:
+                pass
+            except grpc.aio.AioRpcError as error:
+                log.debug("user events ended: error=%s", error.details())
+            await asyncio.sleep(RECONNECT_DELAY_S)
+
+    def _take(self, message: gossip_pb2.UserEvent) -> None:
+        if not message.name.startswith(EVENT_PREFIX):
+            return
+        event = from_wire(message.payload, message.lamport_time)
+        if event is None:
+            log.error("Failed to decode event: name=%s", message.name)
+            return
+        if any(known.id == event.id for known in self._events):
+            return
+        self._events.append(event)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
