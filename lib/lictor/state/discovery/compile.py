@@ -6,6 +6,7 @@ Pure: entries come through a look-up function. Names of nodes and targets are Co
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -103,22 +104,17 @@ class _Compiler:
         self._targets: dict[str, Body] = {}
         self._protocol = ""
         self._advanced = False
+        # An overridden protocol that cannot route makes the chain a plain resolver.
+        self._may_route = not overrides.protocol or overrides.protocol in HTTP_LIKE
 
     def compile(self) -> Chain:
         start = self._start()
-        protocol = self._protocol
-        if self._overrides.protocol:
-            protocol = self._overrides.protocol
+        protocol = self._overrides.protocol or self._protocol
         if self._advanced and protocol not in HTTP_LIKE:
-            if not self._overrides.protocol:
-                raise ChainError(
-                    f"discovery chain {quote(self._service)} uses a protocol {quote(protocol)} "
-                    "that does not permit advanced routing or splitting behavior"
-                )
-            # An overridden protocol that cannot route makes the chain a plain resolver.
-            self._nodes.clear()
-            self._targets.clear()
-            start = self._resolver(self._target(self._service, ""))
+            raise ChainError(
+                f"discovery chain {quote(self._service)} uses a protocol {quote(protocol)} "
+                "that does not permit advanced routing or splitting behavior"
+            )
         return Chain(
             self._service,
             DEFAULT_NAMESPACE,
@@ -127,10 +123,11 @@ class _Compiler:
             start,
             self._nodes,
             self._targets,
+            _customization(self._overrides),
         )
 
     def _start(self) -> str:
-        router = self._lookup(ROUTER, self._service)
+        router = self._lookup(ROUTER, self._service) if self._may_route else None
         if router is None:
             return self._splitter_or_resolver(self._target(self._service, ""), 0)
         self._advanced = True
@@ -162,7 +159,7 @@ class _Compiler:
         return Target(service, subset, DEFAULT_NAMESPACE, self._datacenter)
 
     def _splitter_or_resolver(self, target: Target, depth: int) -> str:
-        splitter = self._lookup(SPLITTER, target.service)
+        splitter = self._lookup(SPLITTER, target.service) if self._may_route else None
         if splitter is None:
             return self._resolver(target)
         if depth > DEPTH_MAX:
@@ -290,6 +287,13 @@ class _Compiler:
                 f"discovery chain {quote(self._service)} uses inconsistent protocols; service {quote(service)} "
                 f"has {quote(protocol)} which is not {quote(self._protocol)}"
             )
+
+
+def _customization(overrides: Overrides) -> str:
+    """Tells customised chains of one service apart; empty for the plain one."""
+    if overrides == Overrides():
+        return ""
+    return hashlib.blake2b(msgspec.msgpack.encode(overrides), digest_size=4).hexdigest()
 
 
 def _server_name(target: Target, trust_domain: str) -> str:
