@@ -14,10 +14,11 @@ import glob
 import json
 import logging
 import os
+import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from lictor.config.runtime import LogConfig
@@ -42,6 +43,7 @@ _TAGS = {
 CONSOLE_INDENT = "    "
 LOG_FILE_SUFFIX = ".log"
 LOG_FILE_MODE = 0o640
+MAX_MONITOR_LINE_BYTES = 64 * 1024
 
 logging.addLevelName(TRACE, "TRACE")
 
@@ -130,6 +132,40 @@ class LineHandler(logging.Handler):
             return
         except Exception:
             self.handleError(record)
+
+
+class Monitor(NamedTuple):
+    """Somebody who reads the agent's log from outside: a Unix datagram socket, the least level, the form."""
+
+    path: str
+    level: int
+    json: bool
+
+
+class MonitorHandler(logging.Handler):
+    """Sends every line as a datagram; what the reader does not take in time is lost to it."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        super().__init__(monitor.level)
+        self.setFormatter(JsonFormatter() if monitor.json else TextFormatter())
+        self._path = monitor.path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.setblocking(False)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send the line, or drop it."""
+        try:
+            line = self.format(record).encode("utf-8", "replace")[:MAX_MONITOR_LINE_BYTES]
+            self._socket.sendto(line, self._path)
+        except OSError:
+            return
+        except Exception:
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+        super().close()
 
 
 class RotatingFile(logging.Handler):
@@ -241,7 +277,29 @@ def setup(log: LogConfig, console: int | None = None) -> None:
 
 
 def set_level(level: int) -> None:
-    """Change what is logged; libraries' own loggers stay at warnings unless tracing."""
+    """Change what is logged; monitors keep their own level."""
+    for handler in logging.getLogger().handlers:
+        if not isinstance(handler, MonitorHandler):
+            handler.setLevel(level)
+    _apply_levels()
+
+
+def set_monitors(monitors: Sequence[Monitor]) -> None:
+    """Send lines to these monitors, too, and to no others."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, MonitorHandler):
+            root.removeHandler(handler)
+            handler.close()
+    for monitor in monitors:
+        root.addHandler(MonitorHandler(monitor))
+    _apply_levels()
+
+
+def _apply_levels() -> None:
+    """Let through what any handler wants; libraries' own loggers stay at warnings unless something is traced."""
+    levels = [handler.level for handler in logging.getLogger().handlers]
+    level = min(levels, default=logging.INFO)
     logging.getLogger().setLevel(logging.WARNING if level > TRACE else level)
     logging.getLogger("agent").setLevel(level)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from lictor import logs
 from lictor.agent import supervisor
 from lictor.agent.child import Run
 from lictor.agent.link import LinkError, Message, SupervisorLink
+from lictor.agent.monitor import LogStream
 from lictor.agent.restart import SECOND_NS, Watch
 from lictor.config.runtime import RuntimeConfig, config_path
 
@@ -51,6 +53,8 @@ async def steady(kind: str, directory: Path, config: RuntimeConfig, link: Superv
     loop.add_signal_handler(signal.SIGUSR1, time.sleep, 600)
     asked: list[asyncio.Task[None]] = []
 
+    loop.add_signal_handler(signal.SIGWINCH, logging.getLogger(f"agent.{kind}").debug, "seen")
+
     async def ask_to_leave() -> None:
         try:
             await link.ask("leave")
@@ -74,9 +78,19 @@ async def steady(kind: str, directory: Path, config: RuntimeConfig, link: Superv
     write(directory / f"{kind}.fds", " ".join(sorted(os.listdir("/proc/self/fd"), key=int)))
     write(directory / f"{kind}.pid", str(os.getpid()))
     link.ready()
+    if kind == "watcher":
+        asked.append(loop.create_task(watch_log(directory, link)))
     await stopping.wait()
     await link.close()
     return 0
+
+
+async def watch_log(directory: Path, link: SupervisorLink) -> None:
+    """Write down every line of the agent's log."""
+    async with LogStream(link, str(directory), "DEBUG") as stream:
+        record(directory, "watching")
+        async for line in stream:
+            record(directory, f"log {line.decode()}")
 
 
 def write(path: Path, text: str) -> None:

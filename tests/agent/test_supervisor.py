@@ -212,6 +212,30 @@ def test_a_failed_reload_changes_nothing(tmp_path: Path) -> None:
         assert is_running(pid) and agent.journal() == []
 
 
+def test_a_monitor_sees_what_every_daemon_logs_below_the_agents_level(tmp_path: Path) -> None:
+    with agent_of(tmp_path, "gossipd", "watcher") as agent:
+        gossipd = agent.pid("gossipd")
+        wait_for(lambda: "watching" in agent.journal(), START_LIMIT_S)
+
+        def seen() -> int:
+            os.kill(gossipd, signal.SIGWINCH)
+            return any("[DEBUG] agent.gossipd: seen" in line for line in agent.journal())
+
+        wait_for(seen, START_LIMIT_S)
+        os.kill(gossipd, signal.SIGKILL)
+        wait_for(lambda: any("daemon ended" in line for line in agent.journal()), START_LIMIT_S)
+        gossipd = agent.pid("gossipd", other_than=gossipd)
+        count = sum("seen" in line for line in agent.journal())
+
+        def seen_again() -> int:
+            os.kill(gossipd, signal.SIGWINCH)
+            return sum("seen" in line for line in agent.journal()) > count
+
+        wait_for(seen_again, START_LIMIT_S)
+        agent.process.send_signal(signal.SIGTERM)
+        assert "seen" not in agent.output_until_closed(START_LIMIT_S)
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [

@@ -5,11 +5,13 @@ Lines either way are one of three shapes:
 * an event, `{"event": NAME, ...}`: told, not answered. Child to supervisor: `ready` (its listeners are open), `beat`
   (once a second from its event loop; none for a while means it hangs), `fatal` with `error` (a restart cannot help:
   the agent prints the text and ends with exit code 1). Supervisor to child: `reload` (the configuration changed:
-  read `<data_dir>/run/config.json` again), `stop` (end now).
+  read `<data_dir>/run/config.json` again; the link itself applies its `log_level`), `monitors` (who reads the log from
+  outside; the link sees to it), `stop` (end now).
 * a request, `{"ask": NAME, "id": N, ...}`: answered with a reply of the same number. Child to supervisor: `reload`,
-  `leave` (a user asked over HTTP). Supervisor to child, on a graceful leave: `leave` to raftd (hand over leadership,
-  take this server out of the Raft configuration), `leave` to gossipd (leave WAN, then LAN), `left` to raftd (wait
-  until the other servers have removed this one; reply at once when they have).
+  `leave` (a user asked over HTTP), `monitor` and `unmonitor` (see `lictor.agent.monitor`). Supervisor to child, on a
+  graceful leave: `leave` to raftd (hand over leadership, take this server out of the Raft configuration), `leave` to
+  gossipd (leave WAN, then LAN), `left` to raftd (wait until the other servers have removed this one; reply at once
+  when they have).
 * a reply, `{"reply": N, ...}`; `{"reply": N, "error": TEXT}` when it failed.
 
 `SupervisorLink` is the daemon's end and runs on its asyncio loop; the supervisor's end is `lictor.agent.child`.
@@ -23,6 +25,8 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from lictor import logs
 
 BEAT_INTERVAL_S = 1.0
 ASK_TIMEOUT_S = 30.0
@@ -158,6 +162,10 @@ class SupervisorLink:
 
     def _take(self, message: Message) -> None:
         if "event" in message:
+            if message["event"] == "monitors":
+                logs.set_monitors([logs.Monitor(*monitor) for monitor in message["monitors"]])
+            elif message["event"] == "reload" and "log_level" in message:
+                logs.set_level(logs.level_number(message["log_level"]))
             if handler := self._events.get(message["event"]):
                 handler(message)
         elif "reply" in message:

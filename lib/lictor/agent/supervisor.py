@@ -44,6 +44,7 @@ LEFT_TIMEOUT_NS = 5 * SECOND_NS
 REPLY_GRACE_NS = 200_000_000
 LONGEST_SLEEP_NS = 60 * SECOND_NS
 MAX_PENDING_ASKS = 64
+MAX_MONITORS = 32
 
 Reload = Callable[[RuntimeConfig], RuntimeConfig]
 log = logging.getLogger("agent")
@@ -83,6 +84,7 @@ class Supervisor:
         self._signals: deque[int] = deque()
         self._asks: deque[tuple[Child, Message]] = deque()
         self._replies: dict[int, Message] = {}
+        self._monitors: dict[str, tuple[Child, logs.Monitor]] = {}
         self._next_id = 1
         self._stopping = False
         self._announced = False
@@ -147,8 +149,34 @@ class Supervisor:
             child.send({"reply": number} if left else {"reply": number, "error": "timeout on graceful leave"})
             self._pump_until(lambda: False, REPLY_GRACE_NS)
             return 0
+        if what in ("monitor", "unmonitor"):
+            error = self._monitor(child, message)
+            child.send({"reply": number, "error": error} if error else {"reply": number})
+            return None
         child.send({"reply": number, "error": f"unknown request {what}"})
         return None
+
+    def _monitor(self, child: Child, message: Message) -> str:
+        """Add or remove a reader of the log; returns what was wrong, or nothing."""
+        path = str(message.get("path", ""))
+        if message["ask"] == "unmonitor":
+            self._monitors.pop(path, None)
+        else:
+            try:
+                level = logs.level_number(str(message.get("level", "INFO")))
+            except ValueError as error:
+                return str(error)
+            if len(self._monitors) >= MAX_MONITORS:
+                return "too many monitors"
+            self._monitors[path] = (child, logs.Monitor(path, level, bool(message.get("json", False))))
+        self._tell_monitors()
+        return ""
+
+    def _tell_monitors(self) -> None:
+        monitors = [monitor for _, monitor in self._monitors.values()]
+        logs.set_monitors(monitors)
+        for child in self._children.values():
+            child.send({"event": "monitors", "monitors": monitors})
 
     def _reload_and_tell(self) -> str:
         """Read the configuration again and tell the daemons; returns what was wrong, or nothing."""
@@ -164,7 +192,7 @@ class Supervisor:
             return str(error)
         self.config = config
         for child in self._children.values():
-            child.send({"event": "reload"})
+            child.send({"event": "reload", "log_level": config.log.level})
         notify.notify(notify.READY)
         return ""
 
@@ -218,6 +246,8 @@ class Supervisor:
         self._due.pop(name, None)
         child = fork(name, self._daemons[name], self.config, self._forget)
         self._children[name] = child
+        if self._monitors:
+            self._tell_monitors()
         self._watches[name].started(time.monotonic_ns())
         self._selector.register(child.pidfd, selectors.EVENT_READ, (self._ended, child))
         self._selector.register(child.socket, selectors.EVENT_READ, (self._heard, child))
@@ -280,6 +310,9 @@ class Supervisor:
         child.close()
         if self._children.get(child.name) is child:
             del self._children[child.name]
+        for path, (asker, _) in list(self._monitors.items()):
+            if asker is child:
+                del self._monitors[path]
         if self._stopping or self._failure:
             return
         now_ns = time.monotonic_ns()
