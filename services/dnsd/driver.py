@@ -22,6 +22,8 @@ from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, config_path
 
 log = logging.getLogger("agent")
 
+FREE_PORT_TRIES = 20
+
 
 class ClosableSource(Source, Protocol):
     """A source that holds things open."""
@@ -38,8 +40,8 @@ class Driver:
         self._forwarders = (Forwarder(config.data_dir, token), Forwarder(config.data_dir, token))
         self._source = self._make_source(config)
         self.engine = Engine(settings_of(config), self._source, recursors_of(config))
-        self._udp: list[UdpListener] = []
-        self._tcp: list[TcpListener] = []
+        self.udp_listeners: list[UdpListener] = []
+        self.tcp_listeners: list[TcpListener] = []
         self._retiring: set[asyncio.Task[None]] = set()
         self._status = StatusServer(config.data_dir)
 
@@ -63,23 +65,37 @@ class Driver:
 
     async def _listen(self, host: str, port: int) -> None:
         shown = f"[{host}]" if ":" in host else host
-        try:
-            udp = UdpListener(self.engine, host, port)
-            port = udp.open()
-            self._udp.append(udp)
-            tcp = TcpListener(self.engine, host, port)
-            await tcp.start()
-            self._tcp.append(tcp)
-        except OSError as error:
-            raise OSError(error.errno, f"DNS listener {shown}:{port}: {error.strerror or error}") from error
+        tries = 1 if port else FREE_PORT_TRIES
+        while True:
+            tries -= 1
+            try:
+                udp, tcp, chosen = await self._open(host, port)
+                break
+            except OSError as error:
+                if not tries:
+                    raise OSError(error.errno, f"DNS listener {shown}:{port}: {error.strerror or error}") from error
+        self.udp_listeners.append(udp)
+        self.tcp_listeners.append(tcp)
         udp.start()
         for network in ("tcp", "udp"):
-            log.info("Started DNS server: address=%s:%d network=%s", shown, port, network)
+            log.info("Started DNS server: address=%s:%d network=%s", shown, chosen, network)
+
+    async def _open(self, host: str, port: int) -> tuple[UdpListener, TcpListener, int]:
+        """Both listeners on one port; with port 0 on one of the system's choice, which TCP may find taken."""
+        udp = UdpListener(self.engine, host, port)
+        chosen = udp.open()
+        tcp = TcpListener(self.engine, host, chosen)
+        try:
+            await tcp.start()
+        except OSError:
+            udp.close()
+            raise
+        return udp, tcp, chosen
 
     @property
     def ports(self) -> list[int]:
         """The UDP and TCP port of each address."""
-        return [udp.port for udp in self._udp]
+        return [udp.port for udp in self.udp_listeners]
 
     def reload(self, config: RuntimeConfig) -> None:
         """Answer by a changed configuration; addresses and ports need a restart."""
@@ -105,9 +121,9 @@ class Driver:
 
     async def close(self) -> None:
         """Close everything."""
-        for udp in self._udp:
+        for udp in self.udp_listeners:
             udp.close()
-        for tcp in self._tcp:
+        for tcp in self.tcp_listeners:
             await tcp.close()
         await self._status.stop()
         await self._source.close()

@@ -21,6 +21,7 @@ IDLE_TIMEOUT_S = 8.0
 PATIENCE_S = 10.0
 BACKLOG = 256
 LENGTH_BYTES = 2
+TURNS_TO_CLOSE = 3
 
 
 class TcpListener:
@@ -54,6 +55,9 @@ class TcpListener:
             self._server.close()
         for connection in tuple(self.connections):
             connection.abort()
+        # An aborted transport closes its socket in the loop's next turns.
+        for _ in range(TURNS_TO_CLOSE):
+            await asyncio.sleep(0)
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

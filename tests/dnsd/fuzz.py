@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import struct
 import sys
@@ -147,6 +148,7 @@ def main() -> int:
     parser.add_argument("--packets", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    logging.disable(logging.ERROR)
     started_s = time.monotonic()
     run(arguments.packets, arguments.seed)
     elapsed_s = time.monotonic() - started_s
