@@ -289,7 +289,7 @@ async def test_handshakes_that_hang_or_break_are_only_that_checks_trouble(pool: 
     broken: list[bytes] = []
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    checks = [{"HTTP": f"https://127.0.0.1:{port}"}, {"H2PING": f"127.0.0.1:{port}"}] * 20
+    checks: list[dict[str, Any]] = [{"HTTP": f"https://127.0.0.1:{port}"}, {"H2PING": f"127.0.0.1:{port}"}] * 20
     results = await asyncio.gather(*(run(pool, Timeout="200ms", **check) for check in checks))
     assert {result.status for result in results} == {"critical"}
     server.close()

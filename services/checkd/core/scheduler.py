@@ -44,6 +44,10 @@ class Scheduler:
         """How many are due but held back by the limit."""
         return len(self._waiting)
 
+    def running_token(self, check_id: str) -> int | None:
+        """The token of the run of this check that is out, if one is."""
+        return self._running.get(check_id)
+
     def add(self, check_id: str, interval_ns: int, now_ns: int) -> None:
         """Start running a check, the first time within its interval; an earlier schedule of it is forgotten."""
         assert interval_ns > 0, "an interval check has an interval"
