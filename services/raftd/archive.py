@@ -15,13 +15,13 @@ import lmdb
 from lictor.pb.lictor.v1 import raft_pb2, raft_pb2_grpc
 from lictor.state import keys
 from lictor.state.commands import Failed
-from lictor.state.consul_archive import ArchiveError, ArchiveMeta, ArchiveServer, write_archive
 from lictor.state.lmdb_store import LmdbTxn
+from raftd.core.configuration import Configuration
 from raftd.driver import Driver
 from raftd.peers import PeerChannels
 from raftd.proposals import NO_LEADER
 from raftd.proposer import NotReplicatedError, Proposer
-from raftd.restoring import ARCHIVE_MAX_BYTES, load, read_offset, steps
+from raftd.restoring import ARCHIVE_MAX_BYTES, UnsoundArchiveError, load, read_offset, steps
 from raftd.storage.generations import decode_applied
 from raftd.transport import Transport
 
@@ -61,19 +61,21 @@ class Archives:
     async def _save_here(self) -> AsyncIterator[raft_pb2.SnapshotChunk]:
         with tempfile.TemporaryDirectory(dir=self._directory, prefix=".archive-") as name:
             directory = Path(name)
-            servers = [
-                ArchiveServer(0 if server.voter else 1, server.id, server.address)
-                for server in self._driver.raft.configuration.servers
-            ]
-            configuration_index = self._driver.raft.configuration_index
-            path, index = await asyncio.to_thread(self._write, directory, servers, configuration_index)
+            raft = self._driver.raft
+            path, index = await asyncio.to_thread(self._write, directory, raft.configuration, raft.configuration_index)
             with await asyncio.to_thread(path.open, "rb") as file:
                 while data := file.read(PIECE_BYTES):
                     yield raft_pb2.SnapshotChunk(data=data, index=index)
                     index = 0
 
-    def _write(self, directory: Path, servers: list[ArchiveServer], configuration_index: int) -> tuple[Path, int]:
+    def _write(self, directory: Path, configuration: Configuration, configuration_index: int) -> tuple[Path, int]:
         """On a thread: a consistent copy, and the archive of it; its file and index."""
+        # Rare, and slow to import: a server starts without it.
+        from lictor.state.consul_archive import ArchiveMeta, ArchiveServer, write_archive
+
+        servers = [
+            ArchiveServer(0 if server.voter else 1, server.id, server.address) for server in configuration.servers
+        ]
         copied, path = directory / "state.mdb", directory / "archive"
         self._driver.machine.store.copy(copied)
         with (
@@ -107,7 +109,7 @@ class Archives:
             return
         try:
             await asyncio.to_thread(load, archive)
-        except ArchiveError as error:
+        except UnsoundArchiveError as error:
             raise ArchiveFailedError(str(error)) from error
         async with self._restoring:
             await self._replicate(archive)

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import msgspec
 
 from lictor.state.commands import Done, Failed, Result
-from lictor.state.consul_archive import ArchiveError, load_archive
 from lictor.state.memory import MemoryStore
 from lictor.state.store import ReadTxn, WriteTxn
 
@@ -24,6 +23,10 @@ OFFSET_KEY = b"Moffset"
 _CHUNK_PREFIX = b"Mrestore\0"
 _KEPT_PREFIX = b"M"
 """Facts about the store itself, which no archive holds."""
+
+
+class UnsoundArchiveError(Exception):
+    """The archive is damaged or not understood."""
 
 
 class Chunk(msgspec.Struct, array_like=True, frozen=True, tag="chunk"):
@@ -73,7 +76,7 @@ def apply_step(txn: WriteTxn, index: int, data: bytes) -> tuple[Result, bool]:
         return Failed("failed to restore snapshot: another restore came in between"), False
     try:
         loaded = load(b"".join(piece for piece in pieces if piece is not None))
-    except ArchiveError as error:
+    except UnsoundArchiveError as error:
         return Failed(str(error)), False
     _replace(txn, loaded.store, max(loaded.last_index + 1 - index, 0, read_offset(txn)))
     return Done(), True
@@ -87,10 +90,16 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 def load(archive: bytes) -> Loaded:
-    """Read and check a whole archive. Raises ArchiveError."""
+    """Read and check a whole archive. Raises UnsoundArchiveError."""
+    # Rare, and slow to import: a server starts without it.
+    from lictor.state.consul_archive import ArchiveError, load_archive
+
     store = MemoryStore()
-    with store.write() as txn:
-        meta = load_archive(txn, io.BytesIO(archive))
+    try:
+        with store.write() as txn:
+            meta = load_archive(txn, io.BytesIO(archive))
+    except ArchiveError as error:
+        raise UnsoundArchiveError(str(error)) from error
     tables = [int.from_bytes(raw, "big") for _, raw in store.scan(b"I")]
     return Loaded(store, max(meta.index, *tables) if tables else meta.index)
 
