@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lictor.filter import FilterError, compile_filter
 from lictor.filter.fields import CATALOG_NODES, CATALOG_SERVICE, CHECKS, HEALTH_SERVICE
@@ -100,3 +102,18 @@ def test_a_selector_is_refused_at_the_part_that_is_unknown() -> None:
         compile_filter("Definition is empty", CHECKS)
     with pytest.raises(FilterError, match='Selector "CreateIndex" is not valid'):
         compile_filter("CreateIndex == 1", CATALOG_NODES)
+
+
+WORDS = ["Node", "Node.Meta.zone", "Checks.Status", "Service.Port", "not", "and", "or", "in", "is", "empty", "contains"]
+MARKS = ["matches", "(", ")", "==", "!=", '"x"', "`x`", "1", '"', "[", "\\", "\n", " ", "a{99999999999}", "é"]
+
+
+@given(st.lists(st.sampled_from(WORDS + MARKS), max_size=12), st.sampled_from(["", " "]))
+@settings(max_examples=400, deadline=None)
+def test_any_text_is_an_expression_or_a_clear_refusal(parts: list[str], between: str) -> None:
+    try:
+        keep = compile_filter(between.join(parts), HEALTH_SERVICE)
+    except FilterError as error:
+        assert str(error)
+    else:
+        assert keep(INSTANCE) in (True, False)

@@ -109,7 +109,7 @@ def _leaf(match: Match, operator: Operator, kind: FieldType) -> Predicate:
     if operator is Operator.MATCHES and kind is Scalar.STRING:
         try:
             pattern = re.compile(match.value)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise FilterError(
                 f"Failed to compile regular expression {quote(match.value)}: error parsing regexp: {error}"
             ) from error
