@@ -7,7 +7,7 @@ import pytest
 from checkd.core.definitions import service_definition
 from checkd.core.effects import CancelCheck, DropDocument, SaveDocument
 from checkd.core.errors import LocalStateError, NotRegistered
-from checkd.core.node import NODE_MAINTENANCE_ID, SERVICE_MAINTENANCE_PREFIX
+from checkd.core.maintenance import NODE_MAINTENANCE_ID, SERVICE_MAINTENANCE_PREFIX
 from checkd.core.render import agent_check, agent_service_with_hash
 from tests.checkd.core_node import TimedNode
 

@@ -31,6 +31,7 @@ from checkd.core.effects import (
 )
 from checkd.core.errors import LocalStateError, NotRegistered
 from checkd.core.local_state import LocalState
+from checkd.core.maintenance import maintenance_check, maintenance_id
 from checkd.core.output import effective_limit, limited
 from checkd.core.records import Check, CheckEntry, Moment, Service, ServiceEntry, service_of
 from checkd.core.render import check_document, service_document
@@ -42,14 +43,6 @@ from checkd.core.validation import discoverability_warnings, require_scripts_all
 
 VERSION_UNIT_NS = 1_000
 MIN_INTERVAL_NS = 1 * SECOND_NS
-NODE_MAINTENANCE_ID = "_node_maintenance"
-SERVICE_MAINTENANCE_PREFIX = "_service_maintenance:"
-DEFAULT_NODE_REASON = (
-    "Maintenance mode is enabled for this node, but no reason was provided. This is a default message."
-)
-DEFAULT_SERVICE_REASON = (
-    "Maintenance mode is enabled for this service, but no reason was provided. This is a default message."
-)
 TTL_TIMER, DEFER_TIMER, REAP_TIMER = "ttl", "defer", "reap"
 
 
@@ -434,34 +427,21 @@ class Node:
     def set_maintenance(self, service_id: str, enable: bool, reason: str, token: str, now: Moment) -> None:
         """Put the node (empty ID) or a service into maintenance or take it out; raises NotRegistered."""
         service = None
-        check_id, name, text = NODE_MAINTENANCE_ID, "Node Maintenance Mode", reason or DEFAULT_NODE_REASON
         if service_id:
             found = self.state.service(service_id)
             if found is None:
                 raise NotRegistered(f'No service registered with ID "{service_id}"')
             service = found.service
-            check_id, name = SERVICE_MAINTENANCE_PREFIX + service_id, "Service Maintenance Mode"
-            text = reason or DEFAULT_SERVICE_REASON
-        subject = "Service" if service_id else "Node"
-        fields = {"service": service_id} if service_id else {}
+        check_id = maintenance_id(service_id)
         if enable == (self.state.check(check_id) is not None):
             return
         if enable:
-            check = Check(
-                check_id=check_id,
-                name=name,
-                status=CRITICAL,
-                notes=text,
-                service_id=service_id,
-                service_name=service.name if service else "",
-                service_tags=service.tags if service else (),
-                kind="maintenance",
-            )
-            self._add_check(check, None, now, token, from_file=False)
-            self._log(logging.INFO, "agent", f"{subject} entered maintenance mode", **fields)
+            self._add_check(maintenance_check(service, reason), None, now, token, from_file=False)
         else:
             self._remove_check(check_id)
-            self._log(logging.INFO, "agent", f"{subject} left maintenance mode", **fields)
+        subject, verb = "Service" if service_id else "Node", "entered" if enable else "left"
+        fields = {"service": service_id} if service_id else {}
+        self._log(logging.INFO, "agent", f"{subject} {verb} maintenance mode", **fields)
         self._refresh_aliases(now)
 
     # Time
