@@ -25,6 +25,7 @@ from apid.node.reading import Reads
 from apid.node.servers import API_PORT_TAG
 from apid.node.state import Changes, StateReader
 from apid.rpc import FULL_NAME, ForwardServicer, add_forward
+from apid.web.documentation import Documentation
 from apid.web.listeners import ListenError, open_sockets
 from apid.web.server import HttpServer
 from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, config_path
@@ -64,8 +65,10 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None) -> Node:
 def build_dispatcher(node: Node) -> Dispatcher:
     """Every route of the API under the node's HTTP settings."""
     http = node.config.http
-    return Dispatcher(
-        all_routes(node),
+    dispatcher: Dispatcher
+    documentation = Documentation(lambda: dispatcher)
+    dispatcher = Dispatcher(
+        [*all_routes(node), *documentation.routes()],
         response_headers=http.response_headers,
         block_endpoints=http.block_endpoints,
         allow_write_from=http.allow_write_http_from,
@@ -74,6 +77,7 @@ def build_dispatcher(node: Node) -> Dispatcher:
         translate_addresses=http.translate_wan_addrs,
         elsewhere=node.forwarder.elsewhere,
     )
+    return dispatcher
 
 
 class Apid:

@@ -253,7 +253,7 @@ class AgentLocalEndpoints:
         return {
             "AggregatedStatus": aggregated_status(checks),
             "Service": _without_hash(service),
-            "Checks": checks,
+            "Checks": [_as_api_check(check) for check in checks],
         }
 
     # -------------------------------------------------------------------------------------------------- changing
@@ -327,6 +327,24 @@ class AgentLocalEndpoints:
         )
         await self._local.call("SetMaintenance", message)
         return Response(200)
+
+
+# The health endpoints show checks as Consul's Go client declares them: no type, an empty definition in full.
+_EMPTY_DEFINITION = {
+    "Interval": "0s",
+    "Timeout": "0s",
+    "DeregisterCriticalServiceAfter": "0s",
+    "HTTP": "",
+    "Header": None,
+    "Method": "",
+    "Body": "",
+    "TLSSkipVerify": False,
+    "TCP": "",
+}
+
+
+def _as_api_check(check: dict[str, Any]) -> dict[str, Any]:
+    return check | {"ServiceTags": check["ServiceTags"] or None, "Type": "", "Definition": _EMPTY_DEFINITION}
 
 
 def _without_hash(service: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from apid.core.decoding import BOOL, DURATION, INT, TEXT, UINT64, DecodeError, Struct, decode
+from apid.core.decoding import BASE64, BOOL, DURATION, INT, TEXT, UINT64, DecodeError, Struct, decode
 from apid.core.encoding import to_json
 from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError, NotFound, PrefixedBadRequest
 from apid.core.message import JSON, Request, Response
@@ -230,6 +230,10 @@ class OperatorEndpoints:
                 raise PrefixedBadRequest(f"Request decode failed: {error}") from None
         if not self._node.config.server_mode:
             raise HttpError("keyring operations must run against a server node")
+        try:
+            BASE64.take(key, "")
+        except DecodeError as error:
+            raise HttpError(several_errors([f"{pool} error: {error}" for pool in self._pool_names()])) from None
         message = gossip_pb2.KeyringRequest(
             operation=_KEYRING_OPERATIONS[request.method],
             key=key,
@@ -263,8 +267,12 @@ class OperatorEndpoints:
     def _keyring_problems(self, pool: gossip_pb2.KeyringPoolResult) -> list[str]:
         if not pool.error:
             return []
-        name = "WAN" if pool.pool == gossip_pb2.POOL_WAN else f"{self._node.config.datacenter} (LAN)"
+        wan, lan = self._pool_names()
+        name = wan if pool.pool == gossip_pb2.POOL_WAN else lan
         return [f"{name} error: {pool.error}", *(f"{node}: {text}" for node, text in sorted(pool.messages.items()))]
+
+    def _pool_names(self) -> tuple[str, str]:
+        return "WAN", f"{self._node.config.datacenter} (LAN)"
 
     def _require_read(self, request: Request) -> None:
         if not self._node.authorizer(request).operator_read():

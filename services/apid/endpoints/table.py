@@ -16,6 +16,7 @@ from apid.endpoints.kv import KvEndpoints
 from apid.endpoints.operator import OperatorEndpoints
 from apid.endpoints.root import RootEndpoints
 from apid.endpoints.session import SessionEndpoints
+from apid.endpoints.snapshot import SnapshotEndpoints
 from apid.endpoints.status import StatusEndpoints
 from apid.endpoints.txn import TxnEndpoints
 from apid.node.context import Node
@@ -34,6 +35,7 @@ AREAS = (
     EventEndpoints,
     CoordinateEndpoints,
     OperatorEndpoints,
+    SnapshotEndpoints,
     InternalUiEndpoints,
     AclEndpoints,
 )

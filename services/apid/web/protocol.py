@@ -248,12 +248,18 @@ class FastLaneProtocol(LimitedProtocol):
         connection = b"" if keep_alive and not self._stopping else b"close"
         head = STATUS_LINES[response.status] + self.lane.date.get() + rest_of_answer(response, False, connection)
         self.transport.write(head)
-        async for piece in response.stream:
-            if self.transport.is_closing():
-                return
-            if piece:
-                self.transport.write(chunk(piece))
-                await self.flow.drain()
+        try:
+            async for piece in response.stream:
+                if self.transport.is_closing():
+                    return
+                if piece:
+                    self.transport.write(chunk(piece))
+                    await self.flow.drain()
+        except Exception:
+            # The status is out already: only a connection that breaks off tells that something is missing.
+            log.exception("Request failed while its answer was sent: url=%s", request.path)
+            self.transport.abort()
+            return
         self.transport.write(chunk(b""))
         if connection:
             self.transport.close()

@@ -1,0 +1,74 @@
+"""Descriptions of query parameters, once for every operation that takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class QueryParameter:
+    """What a parameter means and which values it takes."""
+
+    description: str
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
+
+
+def _flag(description: str) -> QueryParameter:
+    return QueryParameter(f"{description} Its presence counts, not its value.")
+
+
+def _number(description: str) -> QueryParameter:
+    return QueryParameter(description, {"type": "integer", "minimum": 0})
+
+
+QUERY_PARAMETERS: Mapping[str, QueryParameter] = {
+    "acquire": QueryParameter("Lock the key for this session."),
+    "address": QueryParameter("The server's Raft address, host:port."),
+    "by": QueryParameter("Which side to match.", {"type": "string", "enum": ["source", "destination"]}),
+    "cached": _flag("Answer from the agent's cache."),
+    "cas": _number("Only if this is the ModifyIndex; 0: only if it does not exist."),
+    "compile-dc": QueryParameter("The datacenter to compile for."),
+    "connect": _flag("Only instances that take Connect traffic."),
+    "consistent": _flag("Confirm with a quorum before reading."),
+    "dc": QueryParameter("The datacenter that answers; this agent's when absent."),
+    "destination": QueryParameter("The destination's service name."),
+    "enable": QueryParameter("true or false."),
+    "filter": QueryParameter("An expression over the fields of the answer's elements."),
+    "flags": _number("A number of the client's own, kept with the value."),
+    "format": QueryParameter("The answer's format."),
+    "hash": QueryParameter("The content hash known; waits for another one."),
+    "id": QueryParameter("The server's ID."),
+    "index": _number("Answer once the result's index exceeds this."),
+    "keys": _flag("Only the keys' names."),
+    "limit": _number("At most so many instances."),
+    "local-only": QueryParameter("Only this node's keys."),
+    "logjson": _flag("Lines of JSON."),
+    "loglevel": QueryParameter("The lowest level to show."),
+    "max_stale": QueryParameter("Allow a stale answer up to this age, e.g. 10s."),
+    "name": QueryParameter("A name."),
+    "near": QueryParameter("Nearest to this node first; _agent is this agent, _ip the caller."),
+    "node": QueryParameter("A regular expression for node names."),
+    "node-meta": QueryParameter("key:value that the node's metadata must have; may be repeated."),
+    "note": QueryParameter("Becomes the check's output."),
+    "passing": QueryParameter("Only instances all of whose checks pass."),
+    "policy": QueryParameter("A policy's ID."),
+    "prune": _flag("Forget the member at once."),
+    "raw": _flag("The bare value."),
+    "reason": QueryParameter("Why, for others to read."),
+    "recurse": _flag("Everything under the prefix."),
+    "relay-factor": QueryParameter(
+        "How many members relay each answer.", {"type": "integer", "minimum": 0, "maximum": 5}
+    ),
+    "release": QueryParameter("Unlock the key for this session."),
+    "replace-existing-checks": _flag("Remove the service's checks that are not mentioned."),
+    "segment": QueryParameter("A network segment."),
+    "separator": QueryParameter("Cut names after this text."),
+    "service": QueryParameter("A regular expression for service names."),
+    "source": QueryParameter("The source's service name."),
+    "source-type": QueryParameter("What the source is."),
+    "stale": _flag("Let any server answer."),
+    "tag": QueryParameter("A tag that instances must have; may be repeated."),
+    "wait": QueryParameter("How long to block, e.g. 30s."),
+    "wan": QueryParameter("The WAN pool instead of the LAN pool."),
+}

@@ -1,0 +1,78 @@
+"""Bodies decoded as Go decodes them into a struct."""
+
+import pytest
+
+from apid.core.decoding import BASE64, BOOL, DURATION, INT, TEXT, TEXTS, UINT64, DecodeError, ListOf, Struct, decode
+from apid.core.json_syntax import json_error
+
+INNER = Struct("Inner", {"Port": INT})
+BODY = Struct(
+    "Body",
+    {
+        "Name": TEXT,
+        "Port": INT,
+        "On": BOOL,
+        "Tags": TEXTS,
+        "Every": DURATION,
+        "Value": BASE64,
+        "Inner": INNER,
+        "N": UINT64,
+    },
+    aliases={"inner_thing": "Inner"},
+    ignored=("Old",),
+)
+
+
+def test_keys_match_in_any_case_and_null_leaves_a_field_unset() -> None:
+    assert decode(BODY, b'{"name":"x","PORT":5,"tags":null,"inner_thing":{"port":1},"old":3}') == {
+        "Name": "x",
+        "Port": 5,
+        "Inner": {"Port": 1},
+    }
+
+
+def test_durations_are_texts_or_nanoseconds() -> None:
+    assert decode(BODY, b'{"Every":"1m"}') == {"Every": 60_000_000_000}
+    assert decode(BODY, b'{"Every":5}') == {"Every": 5}
+
+
+def test_what_follows_the_first_value_is_ignored() -> None:
+    assert decode(BODY, b' {"N": 18446744073709551615} trailing') == {"N": (1 << 64) - 1}
+    assert decode(BODY, b"null") == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", "EOF"),
+        (b"{", "unexpected EOF"),
+        (b'{"Name": "x', "unexpected EOF"),
+        (b"x", "invalid character 'x' looking for beginning of value"),
+        (b'{"Name" "x"}', "invalid character '\"' after object key"),
+        (b"{'a':1}", "invalid character '\\'' looking for beginning of object key string"),
+        (b'{"On": tru}', "invalid character '}' in literal true (expecting 'e')"),
+        (b'{"Foo": 1}', 'json: unknown field "Foo"'),
+        (b'{"Port": "80"}', "json: cannot unmarshal string into Go struct field Body.Port of type int"),
+        (b"[]", "json: cannot unmarshal array into Go value of type structs.Body"),
+        (b'{"Every": "abc"}', "time: invalid duration abc"),
+        (b'{"Value": "***"}', "illegal base64 data at input byte 0"),
+        (b'{"N": -1}', "json: cannot unmarshal number -1 into Go struct field Body.N of type uint64"),
+    ],
+)
+def test_a_wrong_body_is_refused_in_gos_words(body: bytes, text: str) -> None:
+    with pytest.raises(DecodeError) as refused:
+        decode(BODY, body)
+    assert str(refused.value) == text
+
+
+def test_base64_and_lists_are_decoded() -> None:
+    assert decode(ListOf(BODY), b'[{"Value":"aGk="},null]') == [{"Value": b"hi"}, None]
+
+
+def test_deep_nesting_is_refused() -> None:
+    with pytest.raises(DecodeError):
+        decode(BODY, b"[" * 200_000)
+
+
+def test_the_syntax_error_of_control_characters_is_named() -> None:
+    assert json_error(b'{"a":"\n"}') == "invalid character '\\n' in string literal"
