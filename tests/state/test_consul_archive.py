@@ -171,3 +171,36 @@ def test_a_damaged_archive_is_refused(file: io.BytesIO, problem: str) -> None:
     with pytest.raises(ArchiveError) as caught:
         load_archive(MemoryStore(), file)
     assert str(caught.value).startswith(problem)
+
+
+def _archive_around(state: bytes) -> io.BytesIO:
+    """A sound outside around any state.bin."""
+    from lictor.state.consul_archive.archive import ArchiveMeta, write_outside
+
+    file = io.BytesIO()
+    write_outside(file, ArchiveMeta("2-1-0", 1, 2), io.BytesIO(state), modified_s=1)
+    file.seek(0)
+    return file
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"",
+        b"\xc0",
+        b"\x81\xa9LastIndex\x05\x02\xc0",
+        b"\x81\xa9LastIndex\x05\x02\x81\xa3Key",
+        b"\x81\xa9LastIndex\x05\x63\xc0",
+        b"\x81\xa9LastIndex\x05\x0c\x81\xa2ID\xa1x",
+        b"\x81\xa9LastIndex\xa1x",
+    ],
+)
+def test_a_state_that_is_not_understood_is_refused(state: bytes) -> None:
+    with pytest.raises(ArchiveError, match=r"failed to restore snapshot: state\.bin"):
+        load_archive(MemoryStore(), _archive_around(state))
+
+
+def test_an_unknown_record_that_may_be_skipped_is_skipped() -> None:
+    store = MemoryStore()
+    load_archive(store, _archive_around(b"\x81\xa9LastIndex\x05" + bytes((128 | 90,)) + b"\xc0"))
+    assert store.items() == []

@@ -6,12 +6,13 @@ import pytest
 
 from lictor.state import commands as c
 from lictor.state import prepare, topics
+from lictor.state.apply import apply_batch
 from lictor.state.gotext import DurationError, format_duration, parse_duration_ns, quote
 from lictor.state.precheck import LockDelays, precheck, session_ttl_problem
 from lictor.state.rows import Node
 from lictor.state.topics import Waiters
 from lictor.state.writer import Refused, ReleasedLock
-from tests.state.builders import SESSION, Machine, service, session
+from tests.state.builders import SESSION, Machine, config, service, session
 
 
 def _waiting() -> Waiters[str]:
@@ -72,8 +73,6 @@ def test_a_lock_delay_refuses_locks_until_it_is_over() -> None:
 
 
 def test_the_end_of_a_session_names_the_keys_to_delay() -> None:
-    from lictor.state.apply import apply_batch
-
     machine = Machine()
     machine.register()
     machine(session())
@@ -144,3 +143,13 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_texts_are_quoted_as_go_does() -> None:
     assert quote('a"b\\c\n\x00é\u2028') == '"a\\"b\\\\c\\n\\x00é\\u2028"'
     assert quote(b"\xff".decode("utf-8", "surrogateescape")) == '"\\xff"'
+
+
+def test_a_malformed_command_is_refused_and_changes_nothing() -> None:
+    machine = Machine()
+    refused = machine(config("service-splitter", "web", Splits=[{"Weight": "x", "Service": 5}]))
+    assert isinstance(refused, c.Failed) and "command at index 10 is malformed" in refused.text
+    assert machine.txn.items() == []
+    applied = apply_batch(machine.txn, [(11, b"garbage"), (12, c.encode_command(c.KV("zap", b"k")))])
+    assert [type(result) for result in applied.results] == [c.Failed, c.Failed]
+    assert machine.txn.items() == []

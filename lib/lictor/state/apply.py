@@ -82,6 +82,10 @@ def _apply_one(writer: Writer, index: int, command: c.AnyCommand) -> Result:
     except Refused as refusal:
         writer.undo()
         return c.Failed(refusal.text, refusal.kind)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # Its nested parts are not what they should be. It is in the log of every server: none may fall over it.
+        writer.undo()
+        return c.Failed(f"command at index {index} is malformed: {error!r}")
     if type(result) is c.TxnResult and result.errors:
         writer.undo()
     else:
