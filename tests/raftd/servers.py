@@ -36,8 +36,10 @@ sys.exit(run(config, None))
 class ServerProcess:
     """One server: raftd, and gossipd when it has company."""
 
-    def __init__(self, directory: Path, number: int, expect: int, **raft: Any) -> None:
+    def __init__(self, directory: Path, number: int, expect: int, prelude: str = "", **raft: Any) -> None:
         self.number = number
+        self._prelude = prelude
+        """Python that raftd's process runs first: injected faults."""
         self.ip = f"127.0.40.{number}"
         self.node_id = f"00000000-0000-4000-8000-{number:012d}"
         self.directory = directory / f"n{number}"
@@ -79,7 +81,7 @@ class ServerProcess:
         path = str(self.directory / "run" / "config.json")
         with open(self.log_path(name), "ab") as output:
             self.daemons[name] = subprocess.Popen(
-                [sys.executable, "-c", _RUN.format(module=name), path], stdout=output, stderr=output
+                [sys.executable, "-c", self._prelude + _RUN.format(module=name), path], stdout=output, stderr=output
             )
 
     def log_path(self, name: str = "raftd") -> Path:
