@@ -126,7 +126,7 @@ def main() -> int:
 
     agent = supervisor.Supervisor(
         config,
-        daemons,
+        lambda _config: daemons,
         reload,
         announce=lambda: print("running", flush=True),
         watch=lambda: Watch(beat_timeout_ns=BEAT_TIMEOUT_NS, start_timeout_ns=START_TIMEOUT_NS),

@@ -94,7 +94,7 @@ def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) ->
     def reload(running: RuntimeConfig) -> RuntimeConfig:
         return reloaded(running, load.from_command_line(line).config)
 
-    supervisor = Supervisor(config, daemons_of(config), reload, announce=_announce)
+    supervisor = Supervisor(config, daemons_of, reload, announce=_announce)
     try:
         code = supervisor.run()
         log.info("Exit code", extra=logs.fields(code=code))
@@ -108,7 +108,10 @@ def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) ->
 def daemons_of(config: RuntimeConfig) -> dict[str, Run]:
     """The daemons this agent runs."""
     names = SERVER_DAEMONS if config.server_mode else CLIENT_DAEMONS
-    return {name: launcher(name) for name in names}
+    daemons = {name: launcher(f"{name}.main") for name in names}
+    if config.watches:
+        daemons["watcher"] = launcher("lictor.agent.watcher")
+    return daemons
 
 
 def _announce() -> None:

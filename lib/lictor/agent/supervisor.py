@@ -61,25 +61,28 @@ class Failed(Exception):
 class Supervisor:
     """Runs the daemons of one agent until it is told to end.
 
-    `daemons` maps names to what runs in the forked process, in starting order. `reload` makes the new configuration
-    out of the old one when asked. `announce` is called once when all daemons are ready.
+    `daemons_of` maps a configuration to names and what runs in the forked process, in starting order; a reload may add
+    some. `reload` makes the new configuration out of the old one when asked. `announce` is called once when all daemons
+    are ready.
     """
 
     def __init__(
         self,
         config: RuntimeConfig,
-        daemons: dict[str, Run],
+        daemons_of: Callable[[RuntimeConfig], dict[str, Run]],
         reload: Reload,
         announce: Callable[[], None] = lambda: None,
         watch: Callable[[], Watch] = Watch,
     ) -> None:
         self.config = config
-        self._daemons = daemons
+        self._daemons_of = daemons_of
+        self._daemons = daemons_of(config)
         self._reload = reload
         self._announce = announce
         self._selector = selectors.DefaultSelector()
         self._children: dict[str, Child] = {}
-        self._watches = {name: watch() for name in daemons}
+        self._new_watch = watch
+        self._watches = {name: watch() for name in self._daemons}
         self._due: dict[str, int] = {}
         self._signals: deque[int] = deque()
         self._asks: deque[tuple[Child, Message]] = deque()
@@ -193,6 +196,10 @@ class Supervisor:
         self.config = config
         for child in self._children.values():
             child.send({"event": "reload", "log_level": config.log.level})
+        for name, run in self._daemons_of(config).items():
+            if name not in self._daemons:
+                self._daemons[name], self._watches[name] = run, self._new_watch()
+                self._start(name)
         notify.notify(notify.READY)
         return ""
 
