@@ -23,6 +23,8 @@ FILE_NAME = "checkd.status"
 WRITE_INTERVAL_S = 0.5
 TOUCH_INTERVAL_S = 5.0
 MAX_AGE_S = 30.0
+# Enough to tell why, until the check has run again.
+MAX_OUTPUT_LENGTH = 512
 
 
 class StatusFile:
@@ -51,13 +53,13 @@ class StatusFile:
     def maybe_write(self, state: LocalState) -> None:
         """Write when something changed since the last time, or the file grows old; raises OSError."""
         now = time.time()
-        if state.version == self._written_version and now - self._written_at < TOUCH_INTERVAL_S:
+        if state.status_version == self._written_version and now - self._written_at < TOUCH_INTERVAL_S:
             return
         statuses = {
-            entry.check.check_id: [entry.check.status, entry.check.output]
+            entry.check.check_id: [entry.check.status, entry.check.output[:MAX_OUTPUT_LENGTH]]
             for entry in state.live_checks()
             if entry.definition is not None and not entry.definition.is_alias
         }
         content = {"time": now, "supervisor": os.getppid(), "statuses": statuses}
         write_atomically(self._path, json.dumps(content).encode())
-        self._written_version, self._written_at = state.version, now
+        self._written_version, self._written_at = state.status_version, now

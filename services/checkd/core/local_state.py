@@ -22,6 +22,8 @@ class LocalState:
     def __init__(self, discard_output: bool = False, first_version: int = 1) -> None:
         self.discard_output = discard_output
         self.version = first_version
+        # Grows when a check comes, goes or changes its status, not with outputs.
+        self.status_version = 1
         self.services: dict[str, ServiceEntry] = {}
         self.checks: dict[str, CheckEntry] = {}
         self._attached: dict[str, dict[str, CheckEntry]] = {}
@@ -73,6 +75,7 @@ class LocalState:
         if previous is not None and not previous.deleted:
             self._detach(previous)
         self._attached.setdefault(entry.check.service_id, {})[check_id] = entry
+        self.status_version += 1
         self.checks[check_id] = entry
         self._dirty_check(check_id, entry)
 
@@ -90,6 +93,7 @@ class LocalState:
         assert not entry.deleted, "removed twice"
         entry.deleted = True
         self._detach(entry)
+        self.status_version += 1
         self._dirty_check(check_id, entry)
         return entry
 
@@ -105,6 +109,7 @@ class LocalState:
         if check.status == status and check.output == output:
             return False
         if check.status != status:
+            self.status_version += 1
             entry.history.appendleft(flip(now.unix_ns, check.status, status, output))
         deferred = check.status == status and defer_output
         entry.check = msgspec.structs.replace(check, status=status, output=output)
