@@ -57,8 +57,10 @@ class Truth:
         self.left.add(node.name)
 
     def fired(self, name: str, source: SimNode, world: World) -> None:
-        """An event counts for everybody only if its source is still there at the end to have told it."""
-        self.events[name] = {(source.name, source.run)} | {(node, run) for node, (run, _) in self.up.items()}
+        """Everybody who is up must hear it, but for those who have restarted: what they knew before makes an event of
+        a part of the pool whose clock is behind look old to them (Serf's rule for its snapshot)."""
+        hearers = {(node, run) for node, (run, _) in self.up.items() if run == 1}
+        self.events[name] = {(source.name, source.run)} | hearers
 
     def _still_up(self, name: str) -> bool:
         """Whether somebody who was up when it was fired, the source included, has been up ever since."""
@@ -161,7 +163,7 @@ def _check_dead_stay_dead(world: World, truth: Truth, seed: int) -> None:
 def check_stability(world: World, truth: Truth, since_ns: int, seed: int) -> None:
     """Once all agree and nothing happens, nobody's view changes any more."""
     for event in world.events:
-        if event.at_ns <= since_ns or event.kind not in ("JOIN", "FAILED", "LEAVE"):
+        if event.at_ns <= since_ns or event.node not in truth.up or event.kind not in ("JOIN", "FAILED", "LEAVE"):
             continue
         # That a lost node had left on purpose may still be spreading.
         if event.kind != "LEAVE" or event.subject not in truth.left:
