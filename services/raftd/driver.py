@@ -180,8 +180,11 @@ class Driver:
         if self._stopped:
             return
         now_ns = time.monotonic_ns()
-        for message in messages:
-            self.raft.step(now_ns, message)
+        try:
+            for message in messages:
+                self.raft.step(now_ns, message)
+        except Exception as error:
+            self._fail(error)
         self.wake()
 
     def unreachable(self, server_id: str) -> None:
@@ -225,10 +228,22 @@ class Driver:
 
     # --- one turn ---------------------------------------------------------------------------------------------
 
+    def _fail(self, error: Exception) -> None:
+        """A mistake of ours: what this process holds in memory cannot be trusted any more, what is on disk can."""
+        log.critical("raftd: internal error, ending", exc_info=error)
+        self._stopped = True
+        self._on_failure(StorageError(f"internal error: {error!r}"))
+
     def _turn(self) -> None:
         self._scheduled = False
         if self._stopped:
             return
+        try:
+            self._take_turn()
+        except Exception as error:
+            self._fail(error)
+
+    def _take_turn(self) -> None:
         if self._gathered:
             self._hand_over_proposals()
         if self._gathered_reads:
@@ -275,15 +290,12 @@ class Driver:
         if self._stopped:
             return
         now_ns = time.monotonic_ns()
-        self.raft.tick(now_ns)
-        self._proposals.expire(now_ns)
-        self._turn_or_arm()
-
-    def _turn_or_arm(self) -> None:
-        if self.raft.has_ready():
-            self._turn()
-        else:
-            self._arm()
+        try:
+            self.raft.tick(now_ns)
+            self._proposals.expire(now_ns)
+        except Exception as error:
+            self._fail(error)
+        self._turn()
 
     def _hand_over_proposals(self) -> None:
         proposals, self._gathered = self._gathered, []
@@ -494,11 +506,13 @@ class Driver:
     def _durable(self, sequence: int) -> None:
         if self._stopped:
             return
-        self.raft.persisted(time.monotonic_ns(), sequence)
-        if self._scheduled:
-            return
-        # At once rather than in the next turn: somebody waits for this.
-        self._turn()
+        try:
+            self.raft.persisted(time.monotonic_ns(), sequence)
+        except Exception as error:
+            self._fail(error)
+        if not self._scheduled:
+            # At once rather than in the next turn: somebody waits for this.
+            self._turn()
 
     def _disk_full(self, text: str) -> None:
         if text:

@@ -50,7 +50,7 @@ class ServerProcess:
             "election_timeout_ns": SECOND_NS,
             "leader_lease_timeout_ns": SECOND_NS // 2,
         }
-        pool = {"bind_addr": self.ip, "advertise_addr": self.ip}
+        pool: dict[str, Any] = {"bind_addr": self.ip, "advertise_addr": self.ip}
         self.config = RuntimeConfig(
             node_name=f"n{number}",
             node_id=self.node_id,
@@ -131,7 +131,10 @@ class Client:
     async def status(self) -> raft_pb2.StatusResponse | None:
         """None while it does not answer."""
         try:
-            return await self.stub().Status(raft_pb2.StatusRequest(), metadata=self.metadata, timeout=2)
+            status: raft_pb2.StatusResponse = await self.stub().Status(
+                raft_pb2.StatusRequest(), metadata=self.metadata, timeout=2
+            )
+            return status
         except (grpc.aio.AioRpcError, DaemonNotRunning):
             return None
 

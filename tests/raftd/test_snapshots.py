@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from lictor.state.commands import KV
 from tests.raftd.servers import SECOND_NS, Client, ServerProcess, eventually, keys_in, leader_of
 
-COMPACT = {"snapshot_threshold": 200, "snapshot_interval_ns": SECOND_NS // 5, "trailing_logs": 50}
+COMPACT: dict[str, Any] = {"snapshot_threshold": 200, "snapshot_interval_ns": SECOND_NS // 5, "trailing_logs": 50}
 
 
 async def fill(client: Client, name: bytes, count: int) -> set[bytes]:

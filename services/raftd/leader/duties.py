@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from lictor.config.runtime import RuntimeConfig
-from lictor.state import keys
-from lictor.state.commands import CoordinateBatch, Deregister, SessionDestroy, TombstoneReap
+from lictor.state import config_entries, keys
+from lictor.state.commands import ConfigSet, CoordinateBatch, Deregister, Failed, SessionDestroy, TombstoneReap
 from lictor.state.precheck import LockDelays, session_ttl_ns
-from lictor.state.rows import Check, Coordinate, decode_check, decode_session
+from lictor.state.rows import Check, ConfigEntry, Coordinate, decode_check, decode_session
 from lictor.state.store import ReadTxn
 from lictor.state.writer import read_index
 from raftd.calls import CallError, Calls
@@ -166,6 +166,22 @@ class LeaderDuties:
 
     async def _seed(self) -> None:
         await self._autopilot.seed_config()
+        for item in self._config.config_entries_bootstrap:
+            await self._seed_entry(item)
+
+    async def _seed_entry(self, item: dict[str, Any]) -> None:
+        """A configuration entry of the agent's files; one that is stored already is kept as it is."""
+        kind, name = str(item.get("Kind", "")), str(item.get("Name", ""))
+        if kind not in config_entries.KINDS:
+            log.error("failed to bootstrap config entry: kind=%r name=%r error=%r", kind, name, "unknown kind")
+            return
+        with self._driver.machine.store.read() as txn:
+            if txn.get(keys.config_entry(kind, name)) is not None:
+                return
+        entry = ConfigEntry(kind, name, config_entries.config_body(kind, item))
+        result = await self._proposer.propose(ConfigSet(entry, cas_index=0))
+        if isinstance(result, Failed):
+            log.error("failed to bootstrap config entry: kind=%s name=%s error=%r", kind, name, result.text)
 
     async def _expire_sessions(self) -> None:
         while True:
