@@ -96,7 +96,7 @@ class SnapshotEndpoints:
 async def _pieces(first: bytes, call: Any) -> AsyncIterator[bytes]:
     """The archive; an error in the middle breaks the connection off, so that nobody takes a part for the whole."""
     yield first
-    async for message in call:
+    while (message := await call.read()) is not grpc.aio.EOF:
         yield message.data
 
 
