@@ -97,8 +97,12 @@ class Dispatcher:
         if operation.namespaced:
             _refuse_namespace(request)
         request.tail = request.path[len(route.pattern) :]
-        if self._elsewhere is not None and (answer := self._elsewhere(request, operation)) is not None:
-            return answer
+        # A body over the limit was not kept: only the handler's refusal is left to come, and it comes from here.
+        oversized = route.max_body_bytes is not None and request.body_bytes > route.max_body_bytes
+        if self._elsewhere is not None and not oversized:
+            answer = self._elsewhere(request, operation)
+            if answer is not None:
+                return answer
         return operation.handler(request)
 
     def _check_source(self, request: Request) -> None:
