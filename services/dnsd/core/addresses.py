@@ -11,6 +11,7 @@ from dnsd.core.names import Name
 from dnsd.core.needs import AddressOwner, Handling, Unavailable
 from dnsd.core.plan import HEX_DIGITS, Plan
 from dnsd.core.records import SOA
+from dnsd.core.recursion import relay
 
 ARPA: Name = (b"arpa",)
 _IN_ADDR: Name = (b"in-addr", b"arpa")
@@ -31,8 +32,6 @@ def answer_address(context: Context, plan: Plan) -> Answer:
 
 def answer_reverse(context: Context) -> Handling:
     """Who has the address: a node, else a service; None in the answer's place is for the recursors to say."""
-    from dnsd.core.recursion import relay
-
     address = reverse_address(context.question.folded)
     owner: str | None = None
     if address is not None:

@@ -1,4 +1,4 @@
-"""SOA, NS and AXFR of the domain, and the negative answer (Consul 1.7: dns, apex)."""
+"""SOA and NS of the domain (Consul 1.7: dns, apex)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,12 @@ from dnsd.core.answer import Answer, Group
 from dnsd.core.context import Context
 from dnsd.core.needs import Handling, ServiceInstances, Unavailable
 from dnsd.core.nodes import node_records
-from dnsd.core.records import NXDOMAIN, Record
+from dnsd.core.records import Record
 
 SERVER_SERVICE = "consul"
 MAX_NAME_SERVERS = 3
 
 _ODD_NODE_NAME = re.compile(r"[^A-Za-z0-9\\-]")
-
-
-def negative(context: Context, rcode: int = NXDOMAIN) -> Answer:
-    """No such name (or, with NOERROR, no such record), with the SOA that says how long that may be remembered."""
-    return Answer(rcode=rcode, authorities=[context.settings.soa(context.now_s)], serial_s=context.now_s)
 
 
 def answer_soa(context: Context) -> Handling:

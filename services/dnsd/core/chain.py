@@ -22,8 +22,6 @@ def resolve_name(context: Context, target: Name) -> RecordsMaking:
 
 
 def _look_up(context: Context, target: Name) -> RecordsMaking:
-    from dnsd.core.lookups import answer_in_zone
-
     folded = names.fold(target)
     zone = context.settings.zone_of(folded)
     if zone is not None and len(folded) > len(zone):
@@ -35,9 +33,10 @@ def _look_up(context: Context, target: Name) -> RecordsMaking:
             zone=zone,
             now_s=context.now_s,
             shuffle=context.shuffle,
+            answer_in_zone=context.answer_in_zone,
             depth=context.depth - 1,
         )
-        answer = yield from answer_in_zone(inner)
+        answer = yield from context.answer_in_zone(inner)
         return [record for group in answer.groups for record in group.answers]
     if not context.settings.has_recursors:
         return []

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from dnsd.core.names import Name
+from dnsd.core.needs import Handling
 from dnsd.core.question import Question
 from dnsd.core.settings import Settings
 
@@ -26,6 +27,8 @@ class Context(msgspec.Struct, frozen=True):
     """Unix time."""
     shuffle: Callable[[list[Any]], None]
     """Puts a list in random order."""
+    answer_in_zone: Callable[[Context], Handling]
+    """Answers a name in our domain: for following a CNAME into it."""
     client_address: str = ""
     depth: int = MAX_CNAME_DEPTH
     """How many CNAMEs may still be followed."""

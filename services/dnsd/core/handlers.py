@@ -64,6 +64,7 @@ def handle(
         zone=zone if zone is not None else settings.domain,
         now_s=now_s,
         shuffle=shuffle,
+        answer_in_zone=answer_in_zone,
         client_address=client_address,
     )
     for _, applies, handler in HANDLERS:

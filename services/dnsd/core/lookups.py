@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dnsd.core.addresses import answer_address
 from dnsd.core.answer import Answer
-from dnsd.core.apex import negative
 from dnsd.core.context import Context
 from dnsd.core.needs import Handling
+from dnsd.core.negative import negative
 from dnsd.core.nodes import answer_node
 from dnsd.core.plan import Kind, make_plan
 from dnsd.core.services import answer_query, answer_service

@@ -9,6 +9,7 @@ from dnsd.core.context import Context
 from dnsd.core.facts import NodeFacts
 from dnsd.core.names import InvalidName, Name
 from dnsd.core.needs import Handling, NodeNamed, RecordsMaking, Unavailable
+from dnsd.core.negative import negative
 from dnsd.core.plan import Plan
 from dnsd.core.records import AAAA, ANY, SERVFAIL, TXT, A, Record
 
@@ -21,8 +22,6 @@ FAMILIES = {A: facts.IPV4, AAAA: facts.IPV6}
 
 def answer_node(context: Context, plan: Plan) -> Handling:
     """Address and meta records of one node, healthy or not."""
-    from dnsd.core.apex import negative
-
     settings, question = context.settings, context.question
     if question.kind not in NODE_TYPES:
         return Answer()

@@ -9,12 +9,12 @@ import msgspec
 
 from dnsd.core import facts, names, records
 from dnsd.core.answer import Answer, Group
-from dnsd.core.apex import negative
 from dnsd.core.chain import resolve_name
 from dnsd.core.context import Context
 from dnsd.core.facts import Instance, QueryResult
 from dnsd.core.names import InvalidName, Name
 from dnsd.core.needs import Handling, QueryExecution, ServiceInstances, Unavailable
+from dnsd.core.negative import negative
 from dnsd.core.nodes import FAMILIES, meta_records
 from dnsd.core.plan import Kind, Plan
 from dnsd.core.question import FAMILY_IPV4, FAMILY_IPV6
