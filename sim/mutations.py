@@ -5,18 +5,16 @@ python -m sim.mutations                 in how many seeds is each found?
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from unittest.mock import patch
 
-from raftd.core.api import HardState, RoleName, SnapshotChunk
+from raftd.core.api import HardState
 from raftd.core.follower import Follower
 from raftd.core.leader import Leader
 from raftd.core.log import Log
 from raftd.core.messages import VoteRequest, VoteResponse
 from raftd.core.node import Node
 from raftd.core.rounds import Rounds
-from raftd.core.snapshot_receive import SnapshotReceiver
 from raftd.core.transfer import Transfer
 from sim.raft import run_seed
 
@@ -99,25 +97,6 @@ def _leader_counts_unsynced() -> object:
     return patch.object(Log, "persisted", persisted)
 
 
-def _trusts_overtaken_writes() -> object:
-    """A write that a cut overtook still makes what replaced it count as durable."""
-
-    def cut(self: Log, index: int) -> None:
-        writes = self._writes
-        ORIGINAL_CUT(self, index)
-        self._writes = writes
-
-    def persisted(self: Log, sequence: int) -> None:
-        while self._writes and self._writes[0][0] <= sequence:
-            last_index = min(self._writes.popleft()[1], self.last_index)
-            self.durable_index = max(self.durable_index, last_index)
-
-    return _both(patch.object(Log, "cut", cut), patch.object(Log, "persisted", persisted))
-
-
-ORIGINAL_CUT = Log.cut
-
-
 def _lease_too_long() -> object:
     """The lease outlasts the time for which followers refuse their votes (6.4.1)."""
 
@@ -176,57 +155,9 @@ def _cuts_without_conflict() -> object:
     return patch.object(Follower, "_take", take)
 
 
-def _snapshot_drops_newer() -> object:
-    """Installing a snapshot discards entries after it which were acknowledged (5.1, figure 5.3 step 6)."""
-
-    def take(self: SnapshotReceiver, chunk: SnapshotChunk) -> None:
-        node = self._node
-        commit_index, node.commit_index = node.commit_index, 0
-        node.log.term = lambda index: None  # type: ignore[method-assign]
-        try:
-            ORIGINAL_CHUNK_TAKE(self, chunk)
-        finally:
-            node.commit_index = commit_index
-            del node.log.term
-
-    def written(self: SnapshotReceiver, snapshot_id: str, next_offset: int) -> None:
-        incoming = self._incoming
-        if incoming is None or incoming.meta.id != snapshot_id or next_offset < incoming.meta.size_bytes:
-            ORIGINAL_WRITTEN(self, snapshot_id, next_offset)
-        elif self._node.role.name == RoleName.FOLLOWER:
-            self._incoming = None
-            self._node.restore(incoming.meta)
-            self._node.role.installed(incoming.meta.index)
-
-    return _both(patch.object(SnapshotReceiver, "written", written), patch.object(SnapshotReceiver, "take", take))
-
-
-ORIGINAL_CHUNK_TAKE = SnapshotReceiver.take
-ORIGINAL_WRITTEN = SnapshotReceiver.written
-
-
 def _vote_for_stale_log() -> object:
     """Votes go to candidates whose log lacks committed entries (3.6.1)."""
     return patch.object(Node, "is_up_to_date", lambda self, last_index, last_term: True)
-
-
-def _forgets_loyalty_at_restart() -> object:
-    """A server that has just restarted votes at once, though a lease may rest on what it answered before."""
-
-    def hears_leader(self: Node, now_ns: int) -> bool:
-        return self.heard_ns > 0 and ORIGINAL_HEARS(self, now_ns)
-
-    return patch.object(Node, "hears_leader", hears_leader)
-
-
-ORIGINAL_HEARS = Node.hears_leader
-
-
-@contextmanager
-def _both(*patches: object) -> Iterator[None]:
-    first, second = patches
-    with first, second:  # type: ignore[attr-defined]
-        yield
 
 
 MUTATIONS: dict[str, tuple[Callable[[], object], str]] = {
@@ -234,18 +165,15 @@ MUTATIONS: dict[str, tuple[Callable[[], object], str]] = {
     "votes-for-stale-log": (_vote_for_stale_log, "mixed"),
     "forgets-vote": (_forgets_vote, "elections"),
     "tells-votes-early": (_tells_votes_early, "elections"),
-    "forgets-loyalty-at-restart": (_forgets_loyalty_at_restart, "loyalty"),
     "commits-old-terms": (_commits_old_terms, "churn"),
     "acknowledges-early": (_acknowledges_early, "power"),
     "leader-counts-unsynced": (_leader_counts_unsynced, "power"),
-    "trusts-overtaken-writes": (_trusts_overtaken_writes, "power"),
     "lease-too-long": (_lease_too_long, "leases"),
     "lease-before-apply": (_lease_before_apply, "leases"),
     "lease-during-transfer": (_lease_during_transfer, "leases"),
     "reads-unconfirmed": (_reads_unconfirmed, "leases"),
     "overlapping-changes": (_overlapping_changes, "members"),
     "cuts-without-conflict": (_cuts_without_conflict, "mixed"),
-    "snapshot-drops-newer": (_snapshot_drops_newer, "mixed"),
 }
 """The bug, and the climate in which it shows soonest."""
 

@@ -60,7 +60,7 @@ def server_config(name: str, random: Random) -> RaftConfig:
         apply_max_bytes=300,
         apply_inflight_max_bytes=600,
         uncommitted_max_bytes=4000,
-        snapshot_chunk_bytes=64,
+        snapshot_chunk_bytes=random.choice((64, 4096)),
     )
 
 

@@ -92,6 +92,8 @@ class RaftChecks:
     def _check_quorum_has(self, leader: Server, index: int) -> None:
         raft = leader.raft
         assert raft is not None
+        term = raft.soft_state.term
+        demand(raft.term_at(index) == term, f"{leader.id} committed {index} of an old term by counting, in term {term}")
         voters = raft.configuration.voters
         having = [voter for voter in voters if self.servers[voter].disk.has_synced(index, raft.term_at(index))]
         demand(

@@ -56,8 +56,21 @@ CLIMATES = (
     ),
     Climate(
         "loyalty",
-        {"one_way": 25, "bounce": 40, "split": 0, "isolate_leader": 0, "change_membership": 0, "heal": 5, "weather": 0},
-        pause_max_ns=60 * MS,
+        {
+            "one_way": 6,
+            "heal": 6,
+            "bounce": 50,
+            "restart": 10,
+            "split": 0,
+            "isolate_leader": 0,
+            "kill_process": 0,
+            "cut_power": 0,
+            "pause": 0,
+            "change_membership": 0,
+            "weather": 0,
+            "transfer": 0,
+        },
+        pause_max_ns=80 * MS,
     ),
     Climate(
         "churn",
@@ -163,6 +176,7 @@ class Faults:
 
     def _one_way(self) -> str:
         leader = self._leader() or self._any()
+        self._network.heal()
         source, target = self._random.sample(list(self._servers), 2)
         if self._random.random() < 0.5 and target != leader.id:
             source = leader.id
