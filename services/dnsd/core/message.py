@@ -34,6 +34,9 @@ RECORD_BYTES = 10
 """A record's type, class, TTL and length."""
 POINTER_BYTES = 2
 
+LEAST_RECORD_BYTES = POINTER_BYTES + RECORD_BYTES + 2
+"""A record with a name that is a pointer for its data."""
+
 QUESTION_POINTER = b"\xc0\x0c"
 ID_BYTES = 2
 
@@ -155,6 +158,8 @@ class _Cutter:
 
     def cut(self, groups: list[Group]) -> tuple[_Encoder, tuple[int, int, int], bool]:
         """The encoded sections, their counts, and whether answers were left out."""
+        if self._answer.trims and len(groups) > self._most_groups():
+            groups = groups[: self._most_groups()]
         answers = [record for group in groups for record in group.answers]
         if not self._answer.trims:
             return self._cut_fixed(answers, [extra for group in groups for extra in group.additionals])
@@ -175,6 +180,15 @@ class _Cutter:
             for extra in group.additionals:
                 index.setdefault(names.fold(extra.owner), extra)
         return self._search(answers, index, self._bound(answers, kept, index), measured_compressed)
+
+    def _most_groups(self) -> int:
+        """One group more than could ever be kept: what is beyond changes nothing."""
+        most = self._budget_bytes // LEAST_RECORD_BYTES
+        if self._is_small:
+            most = min(most, MAX_UDP_ANSWERS)
+        elif self._transport is Transport.TCP:
+            most = min(most, MAX_TCP_SRV_ANSWERS if self._question.kind == SRV else MAX_TCP_ANSWERS)
+        return most + 1
 
     def _fits(self, encoder: _Encoder) -> bool:
         return len(encoder.buffer) + ID_BYTES <= self._budget_bytes
