@@ -39,7 +39,7 @@ def test_an_unknown_flag_is_named() -> None:
 
 
 def test_a_missing_data_dir_is_said() -> None:
-    assert "data_dir cannot be empty" in refused("-server")
+    assert "data_dir cannot be empty" in refused("-server", "-bind=127.0.0.1")
 
 
 def test_an_unreadable_configuration_file_is_named(tmp_path: Path) -> None:
