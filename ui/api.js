@@ -15,7 +15,7 @@ export class ApiError extends Error {
 
 // One GET; `query` values that are undefined are left out. Returns { data, index } and throws ApiError.
 export async function get(path, query = {}, signal = undefined) {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  const given = Object.entries(query).filter(([, value]) => value !== undefined);
   const text = new URLSearchParams(given).toString();
   const answer = await fetch(`${BASE}${path}${text ? "?" + text : ""}`, { signal });
   if (!answer.ok && answer.status !== 404) throw new ApiError(answer.status, await answer.text());
