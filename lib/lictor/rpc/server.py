@@ -84,6 +84,10 @@ class DaemonServer:
         self.health = HealthServicer()
         self.address = ""
 
+    def tell_of(self, full_name: str) -> None:
+        """Lists one more service in reflection and health; before `start`."""
+        self._full_names = (*self._full_names, full_name)
+
     async def start(self) -> str:
         """Listens on the port of the last run when it is free, else on any, and writes the run file."""
         add_HealthServicer_to_server(self.health, self.server)
