@@ -5,7 +5,7 @@ import pytest
 from sim.mutations import MUTATIONS, seeds_to_find
 from sim.raft import Cluster, run_seeds
 
-SEEDS = range(120)
+SEEDS = range(300)
 SEEDS_TO_FIND_MAX = 60
 PROCESSES = 2
 
