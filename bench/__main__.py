@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.detection import bench_detection
 from bench.dns_load import measure_dns
 from bench.http_load import ETCD_GET, ETCD_PUT, PUT_UNIQUE_KEYS, rate
 from bench.memory import tree_pss_mb
@@ -146,6 +147,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "startup": bench_startup,
     "memory": bench_memory,
     "cluster": bench_cluster,
+    "detection": bench_detection,
 }
 
 
