@@ -21,6 +21,7 @@ from apid.node.events import Events
 from apid.node.forwarding import Forwarder
 from apid.node.gossip import Gossip
 from apid.node.local import LocalAgent
+from apid.node.metrics import AgentMetrics
 from apid.node.reading import Reads
 from apid.node.servers import API_PORT_TAG
 from apid.node.state import Changes, StateReader
@@ -30,6 +31,7 @@ from apid.web.listeners import ListenError, open_sockets
 from apid.web.server import HttpServer
 from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, config_path
 from lictor.rpc import SERVER_OPTIONS, DaemonServer
+from lictor.telemetry.serving import DaemonMetrics
 
 if TYPE_CHECKING:
     from lictor.agent.link import SupervisorLink
@@ -58,6 +60,7 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None) -> Node:
         forwarder=Forwarder(config, gossip),
         distances=Distances(gossip, config.datacenter),
         events=Events(config.data_dir),
+        metrics=AgentMetrics(config.data_dir, config.server_mode),
         link=link,
     )
 
@@ -91,6 +94,7 @@ class Apid:
         self._dispatcher = build_dispatcher(self._node)
         self._http = HttpServer(self._dispatcher, config.limits.http_max_conns_per_client, config.http.fast_lane)
         self._internal = DaemonServer(config.data_dir, "apid", (FULL_NAME,))
+        self._metrics = DaemonMetrics("apid", self._internal, config.telemetry)
         self._forward: grpc.aio.Server | None = None
 
     async def run(self) -> int:
@@ -110,6 +114,7 @@ class Apid:
         servicer = ForwardServicer(self._dispatcher)
         add_forward(servicer, self._internal.server)
         await self._internal.start()
+        self._metrics.start()
         if self._config.server_mode:
             node.consensus.start()
             node.changes.start()
@@ -164,6 +169,7 @@ class Apid:
         self._config = config
         self._node.config = config
         self._node.reads.config = config
+        self._metrics.reconfigure(config.telemetry)
         self._http.lane.connections.maximum = config.limits.http_max_conns_per_client
 
     async def _stop(self) -> None:
@@ -180,6 +186,8 @@ class Apid:
         await node.local.stop()
         await node.events.stop()
         await node.forwarder.close()
+        await node.metrics.close()
+        await self._metrics.stop()
         node.state.close()
         if self._link is not None:
             with contextlib.suppress(ConnectionError):

@@ -32,6 +32,7 @@ from lictor.agent.link import SupervisorLink
 from lictor.config.runtime import RuntimeConfig, config_path
 from lictor.pb.lictor.v1 import agent_pb2_grpc
 from lictor.rpc import DaemonChannel, DaemonServer
+from lictor.telemetry.serving import DaemonMetrics
 
 SERVICE = "checkd"
 
@@ -73,6 +74,7 @@ class CheckDaemon:
         self._config_watch = ConfigWatch(self._forward, self._agent_token, self._refresh_central)
         self._status_file = StatusFile(config.data_dir)
         self._server = DaemonServer(config.data_dir, SERVICE, (SERVICE_NAME,))
+        self._metrics = DaemonMetrics(SERVICE, self._server, config.telemetry)
         self._random = random
         self._tasks: list[asyncio.Task[None]] = []
         self.driver.node.state.on_sync_needed = self.syncer.changed
@@ -96,6 +98,7 @@ class CheckDaemon:
         service = LocalAgentService(self.driver, self.config.node_name, self.syncer.sync_full)
         agent_pb2_grpc.add_LocalAgentServicer_to_server(service, self._server.server)  # type: ignore[no-untyped-call]
         await self._server.start()
+        self._metrics.start()
         self.driver.start()
         self._keep(self.syncer.run())
         self._keep(self._membership.run())
@@ -122,6 +125,7 @@ class CheckDaemon:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.driver.close()
+        await self._metrics.stop()
         await self._server.stop()
         await self._writer.close()
         await self._forward.close()
@@ -142,6 +146,7 @@ class CheckDaemon:
             log.error(failure)
         self._catalog = Catalog(self._forward, identity_of(config))
         self.syncer.reconfigure(config, self._catalog)
+        self._metrics.reconfigure(config.telemetry)
         self.driver.change_now(lambda _: None)
 
     def _keep(self, work: Any) -> None:

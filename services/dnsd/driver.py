@@ -43,7 +43,7 @@ class Driver:
         self.udp_listeners: list[UdpListener] = []
         self.tcp_listeners: list[TcpListener] = []
         self._retiring: set[asyncio.Task[None]] = set()
-        self._status = StatusServer(config.data_dir)
+        self._status = StatusServer(config.data_dir, config.telemetry)
 
     def _make_source(self, config: RuntimeConfig) -> ClosableSource:
         staleness = staleness_of(config)
@@ -104,6 +104,7 @@ class Driver:
         self._config = config
         self.engine.configure(settings, recursors, self._source)
         self._retire(old)
+        self._status.reconfigure(config.telemetry)
 
     def _retire(self, source: ClosableSource) -> None:
         task = asyncio.get_running_loop().create_task(source.close())

@@ -18,6 +18,7 @@ from lictor.agent.link import Message, SupervisorLink
 from lictor.config.runtime import RuntimeConfig, config_path
 from lictor.pb.lictor.v1.gossip_pb2_grpc import add_GossipServicer_to_server
 from lictor.rpc import DaemonServer
+from lictor.telemetry.serving import DaemonMetrics
 
 SEED_BITS = 128
 
@@ -45,25 +46,32 @@ async def _serve(config: RuntimeConfig, link: SupervisorLink | None) -> int:
     node = GossipNode(config, Random(SystemRandom().getrandbits(SEED_BITS)))
     server = DaemonServer(config.data_dir, "gossipd", (FULL_NAME,))
     add_GossipServicer_to_server(GossipService(node), server.server)  # type: ignore[no-untyped-call]
+    metrics = DaemonMetrics("gossipd", server, config.telemetry)
     if link is not None:
-        _listen(link, config, node, stopping)
+        _listen(link, config, node, stopping, metrics)
         await link.start()
     try:
         await node.start()
         await server.start()
+        metrics.start()
         if link is not None:
             link.ready()
         return await _until(stopping, node)
     finally:
         await node.stop()
+        await metrics.stop()
         await server.stop()
         if link is not None:
             await link.close()
 
 
-def _listen(link: SupervisorLink, config: RuntimeConfig, node: GossipNode, stopping: asyncio.Event) -> None:
+def _listen(
+    link: SupervisorLink, config: RuntimeConfig, node: GossipNode, stopping: asyncio.Event, metrics: DaemonMetrics
+) -> None:
     def reload(_: Message) -> None:
-        logs.set_level(logs.level_number(RuntimeConfig.load(config_path(config.data_dir)).log.level))
+        fresh = RuntimeConfig.load(config_path(config.data_dir))
+        logs.set_level(logs.level_number(fresh.log.level))
+        metrics.reconfigure(fresh.telemetry)
 
     async def leave(_: Message) -> None:
         await node.leave()

@@ -17,6 +17,7 @@ from lictor.page import PageWriter
 from lictor.pb.lictor.v1 import raft_pb2_grpc
 from lictor.rpc import SERVER_OPTIONS, DaemonServer
 from lictor.state.store import StoreError
+from lictor.telemetry.serving import DaemonMetrics
 from raftd.announce import Announcer
 from raftd.archive import Archives
 from raftd.calls import Calls
@@ -82,6 +83,7 @@ class RaftServer:
         self.address = f"{_bracketed(config.raft.advertise_addr)}:{config.ports.server}"
         self._tasks: set[asyncio.Task[None]] = set()
         self._daemon: DaemonServer | None = None
+        self._metrics: DaemonMetrics | None = None
         self._public: grpc.aio.Server | None = None
         self._driver: Driver | None = None
         self._router: Router | None = None
@@ -172,8 +174,10 @@ class RaftServer:
         raft_pb2_grpc.add_ConsensusServicer_to_server(  # type: ignore[no-untyped-call]
             ConsensusService(driver, router, calls, archives, for_peers=False), self._daemon.server
         )
+        self._metrics = DaemonMetrics("raftd", self._daemon, config.telemetry)
         await public.start()
         await self._daemon.start()
+        self._metrics.start()
 
     def _maybe_bootstrap(self, driver: Driver, gossip: Gossip, channels: PeerChannels, announcer: Announcer) -> None:
         """Start a new cluster if this server has no log yet and is told to."""
@@ -229,9 +233,11 @@ class RaftServer:
         link.on_event("reload", self._reload)
 
     def _reload(self, message: LinkMessage) -> None:
-        """Take over what can change while running: the log level."""
+        """Take over what can change while running: the log level, the filters of metrics."""
         fresh = RuntimeConfig.load(config_path(self.config.data_dir))
         logs.set_level(logs.level_number(fresh.log.level))
+        if self._metrics is not None:
+            self._metrics.reconfigure(fresh.telemetry)
 
     def _keep(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -263,6 +269,8 @@ class RaftServer:
             await self._router.close()
         if self._transport is not None:
             await self._transport.close()
+        if self._metrics is not None:
+            await self._metrics.stop()
         if self._daemon is not None:
             await self._daemon.stop(STOP_GRACE_S)
         if self._public is not None:

@@ -62,6 +62,7 @@ QUERY_PARAMETERS: Mapping[str, QueryParameter] = {
     ),
     "release": QueryParameter("Unlock the key for this session."),
     "replace-existing-checks": _flag("Remove the service's checks that are not mentioned."),
+    "seconds": QueryParameter("How long to watch.", {"type": "number"}),
     "segment": QueryParameter("A network segment."),
     "separator": QueryParameter("Cut names after this text."),
     "service": QueryParameter("A regular expression for service names."),

@@ -39,7 +39,6 @@ TABLE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("/v1/acl/token/self", ("GET",), ""),
     ("/v1/acl/token/", ("GET", "PUT", "DELETE"), "{accessor_id}"),
     ("/v1/internal/acl/authorize", ("POST",), ""),
-    ("/debug/pprof/", ("GET",), "{profile}"),
 )
 
 

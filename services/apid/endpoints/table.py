@@ -5,10 +5,15 @@ from __future__ import annotations
 from apid.core.routes import Route
 from apid.endpoints.acl import AclEndpoints
 from apid.endpoints.agent_cluster import AgentClusterEndpoints
+from apid.endpoints.agent_history import AgentHistoryEndpoints
+from apid.endpoints.agent_host import AgentHostEndpoints
 from apid.endpoints.agent_local import AgentLocalEndpoints
+from apid.endpoints.agent_metrics import AgentMetricsEndpoints
+from apid.endpoints.agent_monitor import AgentMonitorEndpoints
 from apid.endpoints.agent_self import AgentSelfEndpoints
 from apid.endpoints.catalog import CatalogEndpoints
 from apid.endpoints.coordinate import CoordinateEndpoints
+from apid.endpoints.debug_pprof import DebugPprofEndpoints
 from apid.endpoints.event import EventEndpoints
 from apid.endpoints.health import HealthEndpoints
 from apid.endpoints.internal_ui import InternalUiEndpoints
@@ -32,6 +37,11 @@ AREAS = (
     AgentSelfEndpoints,
     AgentLocalEndpoints,
     AgentClusterEndpoints,
+    AgentMetricsEndpoints,
+    AgentHostEndpoints,
+    AgentMonitorEndpoints,
+    AgentHistoryEndpoints,
+    DebugPprofEndpoints,
     EventEndpoints,
     CoordinateEndpoints,
     OperatorEndpoints,

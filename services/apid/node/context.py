@@ -12,6 +12,7 @@ from apid.node.events import Events
 from apid.node.forwarding import Forwarder
 from apid.node.gossip import Gossip
 from apid.node.local import LocalAgent
+from apid.node.metrics import AgentMetrics
 from apid.node.reading import Reads
 from apid.node.state import Changes, StateReader
 from lictor.acl import ALLOW_ALL, Authorizer
@@ -35,6 +36,7 @@ class Node:
     forwarder: Forwarder
     distances: Distances
     events: Events
+    metrics: AgentMetrics
     link: SupervisorLink | None
 
     def authorizer(self, request: Request) -> Authorizer:

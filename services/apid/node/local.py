@@ -19,6 +19,8 @@ log = logging.getLogger("agent.http")
 RECONNECT_DELAY_S = 0.05
 MAX_RECONNECT_DELAY_S = 0.5
 CALL_TIMEOUT_S = 30.0
+# How long the copy may lag behind a change before checkd is asked for everything.
+COPY_TIMEOUT_S = 1.0
 
 
 class LocalAgent:
@@ -30,8 +32,8 @@ class LocalAgent:
         self.checks: dict[str, dict[str, Any]] = {}
         self.version = 0
         self._changed = asyncio.Event()
-        # A change went through whose effect the copy may not show yet.
-        self._behind = False
+        # The copy must have come this far to show every change that was made through this apid.
+        self._wanted_version = 0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -53,32 +55,42 @@ class LocalAgent:
 
     async def call(self, method: str, request: Any) -> None:
         """One change. Errors: HttpError with the status and text that checkd gives."""
-        try:
-            stub = stubs.local_agent(self._daemon.channel())
-            answer = await getattr(stub, method)(request, metadata=self.metadata, timeout=CALL_TIMEOUT_S)
-        except DaemonNotRunning as error:
-            raise HttpError(str(error)) from None
-        except grpc.aio.AioRpcError as error:
-            raise HttpError(f"checkd: {error.details()}") from None
-        self._behind = True
+        answer = await self._ask(method, request)
         if answer.status != 200:
             raise HttpError(answer.error, answer.status or 500)
+        self._wanted_version = max(self._wanted_version, answer.version)
+
+    async def history(self, check_id: str) -> bytes:
+        """A check's recent changes of status, newest first, as JSON. Errors: HttpError; 404 for an unknown check."""
+        answer = await self._ask("CheckHistory", agent_pb2.CheckHistoryRequest(check_id=check_id))
+        if answer.status != 200:
+            raise HttpError(answer.error, answer.status or 500)
+        body: bytes = answer.history_json
+        return body
 
     async def settle(self) -> None:
         """Returns once the copy shows every change that was made through this apid. Errors: HttpError."""
-        if not self._behind:
+        if self._wanted_version <= self.version:
             return
-        self._behind = False
+        wanted_version = self._wanted_version
+        try:
+            async with asyncio.timeout(COPY_TIMEOUT_S):
+                while self.version < wanted_version:
+                    await self._changed.wait()
+        except TimeoutError:
+            self._take(await self._ask("Snapshot", agent_pb2.LocalSnapshotRequest()))
+            # What is asked for afterwards shows the change, whatever checkd counts from.
+            if self._wanted_version == wanted_version:
+                self._wanted_version = 0
+
+    async def _ask(self, method: str, request: Any) -> Any:
         try:
             stub = stubs.local_agent(self._daemon.channel())
-            snapshot = await stub.Snapshot(
-                agent_pb2.LocalSnapshotRequest(), metadata=self.metadata, timeout=CALL_TIMEOUT_S
-            )
+            return await getattr(stub, method)(request, metadata=self.metadata, timeout=CALL_TIMEOUT_S)
         except DaemonNotRunning as error:
             raise HttpError(str(error)) from None
         except grpc.aio.AioRpcError as error:
             raise HttpError(f"checkd: {error.details()}") from None
-        self._take(snapshot)
 
     async def _follow(self) -> None:
         delay_s = RECONNECT_DELAY_S
@@ -86,10 +98,10 @@ class LocalAgent:
             try:
                 stub = stubs.local_agent(self._daemon.channel())
                 first = True
-                async for snapshot in stub.Watch(agent_pb2.LocalSnapshotRequest(), metadata=self.metadata):
+                async for snapshot in stub.Watch(agent_pb2.LocalSnapshotRequest(deltas=True), metadata=self.metadata):
                     delay_s = RECONNECT_DELAY_S
                     if first:
-                        # A checkd that came back counts from anew.
+                        # The first message holds everything, also that of a checkd whose clock was set back.
                         self.version = 0
                         first = False
                     self._take(snapshot)
@@ -104,7 +116,16 @@ class LocalAgent:
         if snapshot.version < self.version:
             return
         self.version = snapshot.version
-        self.services = json.loads(snapshot.services_json or b"{}")
-        self.checks = json.loads(snapshot.checks_json or b"{}")
+        services = json.loads(snapshot.services_json or b"{}")
+        checks = json.loads(snapshot.checks_json or b"{}")
+        if snapshot.delta:
+            self.services.update(services)
+            self.checks.update(checks)
+            for service_id in snapshot.removed_services:
+                self.services.pop(service_id, None)
+            for check_id in snapshot.removed_checks:
+                self.checks.pop(check_id, None)
+        else:
+            self.services, self.checks = services, checks
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc.aio
 
-from lictor.pb.lictor.v1 import agent_pb2_grpc, forward_pb2_grpc, gossip_pb2_grpc, raft_pb2_grpc
+from lictor.pb.lictor.v1 import agent_pb2_grpc, forward_pb2_grpc, gossip_pb2_grpc, metrics_pb2_grpc, raft_pb2_grpc
 
 
 def consensus(channel: grpc.aio.Channel) -> Any:
@@ -23,3 +23,7 @@ def local_agent(channel: grpc.aio.Channel) -> Any:
 
 def forward(channel: grpc.aio.Channel) -> Any:
     return forward_pb2_grpc.ForwardStub(channel)  # type: ignore[no-untyped-call]
+
+
+def metrics(channel: grpc.aio.Channel) -> Any:
+    return metrics_pb2_grpc.MetricsStub(channel)  # type: ignore[no-untyped-call]
