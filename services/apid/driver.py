@@ -21,6 +21,7 @@ from apid.node.events import Events
 from apid.node.forwarding import Forwarder
 from apid.node.gossip import Gossip
 from apid.node.local import LocalAgent
+from apid.node.meters import Meters
 from apid.node.metrics import AgentMetrics
 from apid.node.reading import Reads
 from apid.node.servers import API_PORT_TAG
@@ -29,6 +30,7 @@ from apid.rpc import FULL_NAME, ForwardServicer, add_forward
 from apid.web.documentation import Documentation
 from apid.web.listeners import ListenError, open_sockets
 from apid.web.server import HttpServer
+from lictor import telemetry
 from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, config_path
 from lictor.rpc import SERVER_OPTIONS, DaemonServer
 from lictor.telemetry.serving import DaemonMetrics
@@ -60,7 +62,7 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None) -> Node:
         forwarder=Forwarder(config, gossip),
         distances=Distances(gossip, config.datacenter),
         events=Events(config.data_dir),
-        metrics=AgentMetrics(config.data_dir, config.server_mode),
+        metrics=AgentMetrics(config.data_dir, config.server_mode, config.node_name),
         link=link,
     )
 
@@ -70,8 +72,9 @@ def build_dispatcher(node: Node) -> Dispatcher:
     http = node.config.http
     dispatcher: Dispatcher
     documentation = Documentation(lambda: dispatcher)
+    routes = [*all_routes(node), *documentation.routes()]
     dispatcher = Dispatcher(
-        [*all_routes(node), *documentation.routes()],
+        routes,
         response_headers=http.response_headers,
         block_endpoints=http.block_endpoints,
         allow_write_from=http.allow_write_http_from,
@@ -79,6 +82,7 @@ def build_dispatcher(node: Node) -> Dispatcher:
         filter_unprintable=not http.disable_unprintable_char_filter,
         translate_addresses=http.translate_wan_addrs,
         elsewhere=node.forwarder.elsewhere,
+        meters=Meters(telemetry.PROCESS, routes, node.config.node_name, node.config.server_mode),
     )
     return dispatcher
 
@@ -94,7 +98,8 @@ class Apid:
         self._dispatcher = build_dispatcher(self._node)
         self._http = HttpServer(self._dispatcher, config.limits.http_max_conns_per_client, config.http.fast_lane)
         self._internal = DaemonServer(config.data_dir, "apid", (FULL_NAME,))
-        self._metrics = DaemonMetrics("apid", self._internal, config.telemetry)
+        self._metrics = DaemonMetrics("apid", self._internal, config)
+        telemetry.PROCESS.before_reading.append(self._http.lane.cache.tell)
         self._forward: grpc.aio.Server | None = None
 
     async def run(self) -> int:

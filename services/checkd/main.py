@@ -74,7 +74,7 @@ class CheckDaemon:
         self._config_watch = ConfigWatch(self._forward, self._agent_token, self._refresh_central)
         self._status_file = StatusFile(config.data_dir)
         self._server = DaemonServer(config.data_dir, SERVICE, (SERVICE_NAME,))
-        self._metrics = DaemonMetrics(SERVICE, self._server, config.telemetry)
+        self._metrics = DaemonMetrics(SERVICE, self._server, config)
         self._random = random
         self._tasks: list[asyncio.Task[None]] = []
         self.driver.node.state.on_sync_needed = self.syncer.changed

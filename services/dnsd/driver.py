@@ -43,7 +43,7 @@ class Driver:
         self.udp_listeners: list[UdpListener] = []
         self.tcp_listeners: list[TcpListener] = []
         self._retiring: set[asyncio.Task[None]] = set()
-        self._status = StatusServer(config.data_dir, config.telemetry)
+        self._status = StatusServer(config)
 
     def _make_source(self, config: RuntimeConfig) -> ClosableSource:
         staleness = staleness_of(config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lictor.config.runtime import TelemetryConfig
+from lictor.config.runtime import RuntimeConfig, TelemetryConfig
 from lictor.rpc import DaemonServer
 from lictor.telemetry.serving import DaemonMetrics
 
@@ -12,16 +12,15 @@ SERVICE = "dnsd"
 class StatusServer:
     """A daemon server with the services that every daemon has."""
 
-    def __init__(self, data_dir: str, telemetry: TelemetryConfig) -> None:
-        self._data_dir = data_dir
-        self._telemetry = telemetry
+    def __init__(self, config: RuntimeConfig) -> None:
+        self._config = config
         self._server: DaemonServer | None = None
         self._metrics: DaemonMetrics | None = None
 
     async def start(self) -> None:
         """Listen on loopback and write the run file."""
-        self._server = DaemonServer(self._data_dir, SERVICE, ())
-        self._metrics = DaemonMetrics(SERVICE, self._server, self._telemetry)
+        self._server = DaemonServer(self._config.data_dir, SERVICE, ())
+        self._metrics = DaemonMetrics(SERVICE, self._server, self._config)
         await self._server.start()
         self._metrics.start()
 

@@ -46,7 +46,7 @@ async def _serve(config: RuntimeConfig, link: SupervisorLink | None) -> int:
     node = GossipNode(config, Random(SystemRandom().getrandbits(SEED_BITS)))
     server = DaemonServer(config.data_dir, "gossipd", (FULL_NAME,))
     add_GossipServicer_to_server(GossipService(node), server.server)  # type: ignore[no-untyped-call]
-    metrics = DaemonMetrics("gossipd", server, config.telemetry)
+    metrics = DaemonMetrics("gossipd", server, config)
     if link is not None:
         _listen(link, config, node, stopping, metrics)
         await link.start()

@@ -174,7 +174,7 @@ class RaftServer:
         raft_pb2_grpc.add_ConsensusServicer_to_server(  # type: ignore[no-untyped-call]
             ConsensusService(driver, router, calls, archives, for_peers=False), self._daemon.server
         )
-        self._metrics = DaemonMetrics("raftd", self._daemon, config.telemetry)
+        self._metrics = DaemonMetrics("raftd", self._daemon, config)
         await public.start()
         await self._daemon.start()
         self._metrics.start()

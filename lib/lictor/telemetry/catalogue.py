@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+NODE = "node"
+"""The label that holds the node's own name."""
+
 
 class Kind(Enum):
     """How a series is kept. A timer is a sample of milliseconds."""
@@ -22,16 +25,32 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """One series or family; `daemon` is "" for those that every daemon has."""
+    """One series or family; `daemon` is "" for those that every daemon has.
+
+    In the tables `{node}` behind a name says that its series carries the node's name as a label, `{op}` and others
+    that there is one series for each value of such a label.
+    """
 
     name: str
     kind: Kind
     daemon: str
     about: str
+    label: str = ""
 
     @property
     def is_family(self) -> bool:
+        """Whether the name has a part that is only known later."""
         return "<" in self.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its series are only known later."""
+        return self.is_family or self.label not in ("", NODE)
+
+    def labels(self, node_name: str) -> tuple[tuple[str, str], ...]:
+        """The labels of the one series that it has."""
+        assert not self.is_open, self.name
+        return ((NODE, node_name),) if self.label else ()
 
 
 _EVERY = """
@@ -49,25 +68,25 @@ sample runtime.gc_pause_ns              pause of one run of the cycle collector
 _RAFTD = """
 gauge autopilot.failure_tolerance       voters that may fail before the quorum is lost
 gauge autopilot.healthy                 1 while all servers are healthy
-timer fsm.acl                           applying changes of tokens of the old kind
-timer fsm.acl.authmethod                applying changes of auth methods
-timer fsm.acl.bindingrule               applying changes of binding rules
-timer fsm.acl.policy                    applying changes of policies
-timer fsm.acl.role                      applying changes of roles
-timer fsm.acl.token                     applying changes of tokens
+timer fsm.acl{op}                       applying changes of tokens of the old kind
+timer fsm.acl.authmethod{op}            applying changes of auth methods
+timer fsm.acl.bindingrule{op}           applying changes of binding rules
+timer fsm.acl.policy{op}                applying changes of policies
+timer fsm.acl.role{op}                  applying changes of roles
+timer fsm.acl.token{op}                 applying changes of tokens
 timer fsm.autopilot                     applying changes of autopilot's configuration
-timer fsm.ca                            applying changes of the certificate authority
-timer fsm.ca.leaf                       drawing serial numbers of certificates
-timer fsm.config_entry.<kind>           applying changes of configuration entries
+timer fsm.ca{op}                        applying changes of the certificate authority
+timer fsm.ca.leaf{op}                   drawing serial numbers of certificates
+timer fsm.config_entry.<kind>{op}       applying changes of configuration entries
 timer fsm.coordinate.batch-update       applying network coordinates
 timer fsm.deregister                    applying deregistrations
-timer fsm.intention                     applying changes of intentions
-timer fsm.kvs                           applying changes of keys
+timer fsm.intention{op}                 applying changes of intentions
+timer fsm.kvs{op}                       applying changes of keys
 timer fsm.persist                       writing snapshots
-timer fsm.prepared-query                applying changes of prepared queries
+timer fsm.prepared-query{op}            applying changes of prepared queries
 timer fsm.register                      applying registrations
-timer fsm.session                       applying changes of sessions
-timer fsm.tombstone                     reaping tombstones
+timer fsm.session{op}                   applying changes of sessions
+timer fsm.tombstone{op}                 reaping tombstones
 timer fsm.txn                           applying transactions
 timer leader.barrier                    from leading to having applied everything committed before
 timer leader.fetchRemoteACLs            replication: fetching the primary datacenter's tokens of the old kind
@@ -166,8 +185,8 @@ timer serf.snapshot.compact             rewriting the snapshot file
 """
 
 _DNSD = """
-timer dns.domain_query                  answering a question of the service domains, or for recursion
-timer dns.ptr_query                     answering a reverse question
+timer dns.domain_query{node}            answering a question of the service domains, or for recursion
+timer dns.ptr_query{node}               answering a reverse question
 counter dns.stale_queries               answers from a state older than 5 s
 """
 
@@ -208,14 +227,14 @@ timer acl.token.delete                  deleting a token
 timer acl.token.upsert                  storing a token
 timer catalog.deregister                deregistrations in the catalog
 timer catalog.register                  registrations in the catalog
-counter catalog.service.not-found       reads of services without instances, by service
-counter catalog.service.query           reads of services, by service
-counter catalog.service.query-tag       reads of services with a tag, by service and tag
-counter catalog.service.query-tags      reads of services with several tags, by service and tags
-counter client.api.catalog_connect_service_nodes  requests for the proxies of a service
+counter catalog.service.not-found{service} reads of services without instances, by service
+counter catalog.service.query{service}  reads of services, by service
+counter catalog.service.query-tag{service} reads of services with a tag, by service and tag
+counter catalog.service.query-tags{service} reads of services with several tags, by service and tags
+counter client.api.catalog_connect_service_nodes{node} requests for the proxies of a service
 counter client.rpc                      requests that this client agent passed to a server
 counter client.rpc.exceeded             requests refused by the limit on passed requests
-counter client.rpc.failed               requests that a server did not answer
+counter client.rpc.failed{server}       requests that a server did not answer
 timer config_entry.apply                storing a configuration entry
 timer config_entry.delete               deleting a configuration entry
 timer config_entry.get                  reading a configuration entry
@@ -233,10 +252,10 @@ counter consul.cache.<type>.hit         reads answered from the cache
 counter consul.cache.<type>.miss_block  reads that waited for a change of what is in the cache
 counter consul.cache.<type>.miss_new    reads not in the cache yet
 timer discovery_chain.get               compiling a discovery chain
-counter health.service.not-found        health reads of services without instances, by service
-counter health.service.query            health reads of services, by service
-counter health.service.query-tag        health reads of services with a tag, by service and tag
-counter health.service.query-tags       health reads of services with several tags, by service and tags
+counter health.service.not-found{service} health reads of services without instances, by service
+counter health.service.query{service}   health reads of services, by service
+counter health.service.query-tag{service} health reads of services with a tag, by service and tag
+counter health.service.query-tags{service} health reads of services with several tags, by service and tags
 timer http.<route>                      answering HTTP requests, by method and route
 timer intention.apply                   changes of intentions
 timer kvs.apply                         changes of keys
@@ -249,7 +268,7 @@ counter proxy.<id>.rx_bytes             bytes received by a built-in proxy
 counter proxy.<id>.tx_bytes             bytes sent by a built-in proxy
 counter rpc.accept_conn                 connections accepted
 timer rpc.consistentRead                confirming that a read is consistent
-counter rpc.cross-dc                    requests passed to another datacenter
+counter rpc.cross-dc{datacenter}        requests passed to another datacenter
 gauge rpc.queries_blocking              blocking queries that wait
 counter rpc.query                       reads of the replicated state
 counter rpc.request                     requests that others passed to this server
@@ -264,17 +283,18 @@ timer txn.read                          transactions that only read
 def _client_calls() -> str:
     lines = []
     for call in _CLIENT_CALLS:
-        lines.append(f"counter client.api.{call} requests to the catalog through this agent: {call}")
-        lines.append(f"counter client.api.success.{call} those that succeeded: {call}")
-        lines.append(f"counter client.rpc.error.{call} those that failed: {call}")
+        lines.append(f"counter client.api.{call}{{node}} requests to the catalog through this agent: {call}")
+        lines.append(f"counter client.api.success.{call}{{node}} those that succeeded: {call}")
+        lines.append(f"counter client.rpc.error.{call}{{node}} those that failed: {call}")
     return "\n".join(lines)
 
 
 def _parsed(text: str, daemon: str) -> list[Description]:
     found = []
     for line in text.strip().splitlines():
-        kind, name, about = line.split(maxsplit=2)
-        found.append(Description(name, Kind(kind), daemon, about))
+        kind, named, about = line.split(maxsplit=2)
+        name, _, label = named.rstrip("}").partition("{")
+        found.append(Description(name, Kind(kind), daemon, about, label))
     return found
 
 

@@ -41,12 +41,12 @@ class Collected:
             for one in series:
                 _take_aggregate(into, one)
 
-    def complete(self, descriptions: Iterable[Description]) -> None:
+    def complete(self, descriptions: Iterable[Description], node_name: str) -> None:
         """Series that nobody told of are there with zeros: a daemon that was never heard must not hide its own."""
         for description in descriptions:
-            if description.is_family:
+            if description.is_open:
                 continue
-            key: SeriesKey = (description.name, ())
+            key: SeriesKey = (description.name, description.labels(node_name))
             if description.kind is Kind.GAUGE:
                 self.gauges.setdefault(key, 0.0)
             else:

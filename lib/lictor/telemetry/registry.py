@@ -109,6 +109,16 @@ class Aggregate:
             self._maximum = value
         self.recent.append(value)
 
+    def add_many(self, value: float, count: int) -> None:
+        """The same value several times."""
+        if count < 1:
+            return
+        self.add(value)
+        more = count - 1
+        self._count += more
+        self._sum += value * more
+        self._squares += value * value * more
+
     @property
     def present(self) -> Interval:
         """The interval that is not over yet."""
@@ -128,7 +138,7 @@ class Aggregate:
         """End the interval. Recent values older than the one before it are forgotten."""
         finished = self.present
         if len(self.recent) > finished.count:
-            keep = list(self.recent)[len(self.recent) - finished.count :]
+            keep = list(self.recent)[-finished.count :] if finished.count else []
             self.recent.clear()
             self.recent.extend(keep)
         self.rolled_count += finished.count
@@ -247,19 +257,19 @@ class Registry:
             log.warning("more than %d metrics series: further ones are not counted", MAX_SERIES)
         return False
 
-    def make_all(self, daemon: str) -> None:
-        """Every series that the daemon has by the catalogue."""
+    def make_all(self, daemon: str, node_name: str) -> None:
+        """Every series that the daemon has by the catalogue and that is known by now."""
         for description in of_daemon(daemon):
-            if not description.is_family:
-                self._make(description)
+            if not description.is_open:
+                self._make(description, description.labels(node_name))
 
-    def _make(self, description: Description) -> None:
+    def _make(self, description: Description, labels: Labels) -> None:
         if description.kind is Kind.COUNTER:
-            self.counter(description.name)
+            self.counter(description.name, labels=labels)
         elif description.kind is Kind.GAUGE:
-            self.gauge(description.name)
+            self.gauge(description.name, labels=labels)
         else:
-            self.sample(description.name)
+            self.sample(description.name, labels=labels)
 
     def remember_values(self, count: int = RECENT_VALUES) -> None:
         """Keep recent values of samples from now on, for quantiles and sinks."""

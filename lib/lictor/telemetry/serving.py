@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from lictor.config.runtime import TelemetryConfig
+from lictor.config.runtime import RuntimeConfig, TelemetryConfig
 from lictor.pb.lictor.v1 import metrics_pb2, metrics_pb2_grpc
 from lictor.rpc import DaemonServer
 from lictor.telemetry.collecting import message_of
@@ -37,19 +37,18 @@ class MetricsServicer(metrics_pb2_grpc.MetricsServicer):
 class DaemonMetrics:
     """Counts for one daemon from `start` to `stop`. Make it before its server starts, so that the service is in it."""
 
-    def __init__(
-        self, daemon: str, server: DaemonServer, config: TelemetryConfig, registry: Registry = PROCESS
-    ) -> None:
+    def __init__(self, daemon: str, server: DaemonServer, config: RuntimeConfig, registry: Registry = PROCESS) -> None:
         self.registry = registry
-        registry.make_all(daemon)
-        if has_external_sink(config):
+        telemetry = config.telemetry
+        registry.make_all(daemon, config.node_name)
+        if has_external_sink(telemetry):
             registry.remember_values()
         metrics_pb2_grpc.add_MetricsServicer_to_server(  # type: ignore[no-untyped-call]
             MetricsServicer(registry), server.server
         )
         server.tell_of(METRICS_SERVICE)
         self._process = ProcessFigures(registry)
-        self._sinks = Sinks(config, registry, naming_of(config))
+        self._sinks = Sinks(telemetry, registry, naming_of(telemetry))
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:

@@ -6,7 +6,9 @@ An answer comes at once where the handler needs to wait for nobody, and as an aw
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from apid.core.encoding import accepts_gzip, gzip, indent
 from apid.core.errors import HttpError, MethodNotAllowed, PrefixedBadRequest
@@ -17,8 +19,28 @@ from apid.core.routes import Operation, Redirect, Route, RouteTable
 
 log = logging.getLogger("agent.http")
 
+HIDDEN = "<hidden>"
+# Consul 1.7: http.go, aclEndpointRE.
+_SECRET_PATH = re.compile(r"(/v1/acl/[^/]+/)[^?]+")
+_SEPARATOR = re.compile("[&;]")
 READING_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 VARY = (b"Vary", b"Accept-Encoding")
+
+
+class Meter(Protocol):
+    """Counts the answers of one method of one route."""
+
+    def answered(self, request: Request, response: Response, started_s: float) -> None: ...
+
+    def kept(self, request: Request, response: Response) -> Any: ...
+
+
+class Meters(Protocol):
+    """Knows the meters; `clock` is what `started_s` is of."""
+
+    clock: Callable[[], float]
+
+    def find(self, pattern: str, method: str) -> Meter: ...
 
 
 Elsewhere = Callable[[Request, Operation], Awaitable[Response] | None]
@@ -27,7 +49,8 @@ Elsewhere = Callable[[Request, Operation], Awaitable[Response] | None]
 class Dispatcher:
     """Answers requests from a table of routes.
 
-    `elsewhere` gives the answer of another apid when a request is not for this one.
+    `elsewhere` gives the answer of another apid when a request is not for this one; `meters` are told of every answer
+    of a route.
     """
 
     def __init__(
@@ -40,8 +63,10 @@ class Dispatcher:
         filter_unprintable: bool = True,
         translate_addresses: bool = False,
         elsewhere: Elsewhere | None = None,
+        meters: Meters | None = None,
     ) -> None:
         self.table = RouteTable(routes)
+        self.meters = meters
         self._configured: HeaderList = [
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in (response_headers or {}).items()
         ]
@@ -58,30 +83,46 @@ class Dispatcher:
         found = self.table.find(path)
         return found if isinstance(found, Route) else None
 
-    def dispatch(self, request: Request) -> Answer:
-        """The answer to a request; never raises for anything the request may hold."""
+    def dispatch(self, request: Request, route: Route | None = None) -> Answer:
+        """The answer to a request; never raises for anything the request may hold.
+
+        `route` is given where the path was matched already.
+        """
         path = request.path
         if self._filter_unprintable and not path.isprintable() and not _shown(path).isprintable():
             return Response(400, plain=True)
-        found = self.table.find(path)
+        found = route if route is not None else self.table.find(path)
         if found is None:
             return Response(404, plain=True)
         if isinstance(found, Redirect):
             return _redirect(request, found.path)
+        meters = self.meters
+        started_s = meters.clock() if meters is not None else 0.0
         try:
             answer = self._route(request, found)
         except Exception as error:
-            return self._finish(request, self.refusal(request, error))
-        if isinstance(answer, Response):
-            return self._finish(request, answer)
-        return self._later(request, answer)
+            answer = self.refusal(request, error)
+        if not isinstance(answer, Response):
+            return self._later(request, answer, found, started_s)
+        if meters is not None:
+            meters.find(found.pattern, request.method).answered(request, answer, started_s)
+        return self._finish(request, answer)
 
-    async def _later(self, request: Request, answer: Awaitable[Response]) -> Response:
+    async def _later(self, request: Request, answer: Awaitable[Response], route: Route, started_s: float) -> Response:
         try:
             response = await answer
         except Exception as error:
             response = self.refusal(request, error)
+        if self.meters is not None:
+            self.meters.find(route.pattern, request.method).answered(request, response, started_s)
         return self._finish(request, response)
+
+    def meter_of_kept(self, request: Request, response: Response) -> Any:
+        """What counts the further uses of an answer that is kept; None when nothing is counted."""
+        route = self.find(request.path)
+        if self.meters is None or route is None:
+            return None
+        return self.meters.find(route.pattern, request.method).kept(request, response)
 
     def _route(self, request: Request, route: Route) -> Answer:
         if self._blocked and self._blocked.blocks(request.path) and not request.internal:
@@ -178,9 +219,18 @@ def quote_path(path: str) -> str:
 
 def _described(request: Request) -> tuple[str, str, str]:
     """Method, URL without its token, and origin, for a log line."""
-    url = request.target.decode("latin-1")
-    if "token=" in url and parse_query(request.query).get("token"):
-        head, _, query = url.partition("?")
-        shown = "&".join("token=<hidden>" if pair.startswith("token=") else pair for pair in query.split("&"))
-        url = f"{head}?{shown}"
-    return request.method, url, request.remote_address
+    return request.method, shown_url(request.target), request.remote_address
+
+
+def shown_url(target: bytes) -> str:
+    """A request target without the secrets it may hold: `?token=` however it is written, IDs under /v1/acl/."""
+    url = target.decode("latin-1")
+    head, question, query = url.partition("?")
+    if path := _SECRET_PATH.match(head):
+        head = path.group(1) + HIDDEN
+    if query and "token" in parse_query(target.partition(b"?")[2]):
+        pairs = _SEPARATOR.split(query)
+        query = "&".join(
+            f"token={HIDDEN}" if "token" in parse_query(pair.encode("latin-1")) else pair for pair in pairs
+        )
+    return head + question + query

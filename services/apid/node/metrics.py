@@ -25,7 +25,8 @@ COLLECT_TIMEOUT_S = 1.0
 class AgentMetrics:
     """Asks the other daemons when somebody wants to know. One that is away shows what it said last."""
 
-    def __init__(self, data_dir: str, server_mode: bool) -> None:
+    def __init__(self, data_dir: str, server_mode: bool, node_name: str) -> None:
+        self._node_name = node_name
         self._server_mode = server_mode
         self._daemons = {
             name: DaemonChannel(data_dir, name) for name in OTHER_DAEMONS if server_mode or name != SERVER_ONLY
@@ -39,7 +40,7 @@ class AgentMetrics:
         collected.take(message_of(PROCESS, time.time(), INTERVAL_S))
         for message in self._last.values():
             collected.take(message)
-        collected.complete(of_agent(self._server_mode))
+        collected.complete(of_agent(self._server_mode), self._node_name)
         return collected
 
     async def _ask(self, name: str, daemon: DaemonChannel) -> None:
