@@ -188,6 +188,7 @@ class Struct(Kind):
     ) -> None:
         self.go_name = f"structs.{go_name}"
         self._short_name = go_name
+        self._in_schema = False
         self._fields: dict[str, Kind] = {}
         self._names: dict[str, str] = {}
         self._ignored = frozenset(key.lower() for key in ignored)
@@ -216,7 +217,22 @@ class Struct(Kind):
         return taken
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "object", "properties": {name: kind.schema() for name, kind in self._fields.items()}}
+        if self._in_schema:
+            # A shape that contains itself is described one level deep.
+            return {"type": "object"}
+        self._in_schema = True
+        properties = {name: _nullable(kind.schema()) for name, kind in self._fields.items()}
+        self._in_schema = False
+        return {"type": "object", "properties": properties}
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """null leaves any field unset."""
+    types = schema.get("type")
+    if types is None:
+        return schema
+    listed = [types] if isinstance(types, str) else list(types)
+    return schema if "null" in listed else {**schema, "type": [*listed, "null"]}
 
 
 TEXT = Text()

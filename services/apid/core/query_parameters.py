@@ -52,6 +52,7 @@ QUERY_PARAMETERS: Mapping[str, QueryParameter] = {
     "node-meta": QueryParameter("key:value that the node's metadata must have; may be repeated."),
     "note": QueryParameter("Becomes the check's output."),
     "passing": QueryParameter("Only instances all of whose checks pass."),
+    "pretty": _flag("Indent the JSON."),
     "policy": QueryParameter("A policy's ID."),
     "prune": _flag("Forget the member at once."),
     "raw": _flag("The bare value."),

@@ -23,7 +23,9 @@ class Operation:
 
     `path` is the documented path when it names parts of the tail (`/v1/kv/{key}`). `query` names parameters that
     `parameters.QUERY_PARAMETERS` describes. `responses` are status → what it means; 200 and the common errors are
-    implied. `result` is the JSON Schema of a 200 answer's body, None when it is empty or not JSON. `namespaced`
+    implied. `result` is the JSON Schema of a 200 answer's body, None when it is empty, in `result_type` or
+    one of `other_types`. Errors are text, apart from `json_statuses`, which show the result, and `bare_statuses`, which
+    may come without a body. `namespaced`
     operations refuse the `ns` parameter, which is Consul Enterprise's; `forwarded` ones are answered by a server (of
     the datacenter asked for), all others by this agent; `meta_on_error` shows empty meta data when forwarding fails.
     """
@@ -37,6 +39,9 @@ class Operation:
     result: Mapping[str, object] | None = None
     result_type: str = "application/json"
     responses: Mapping[int, str] = field(default_factory=dict)
+    bare_statuses: tuple[int, ...] = ()
+    json_statuses: tuple[int, ...] = ()
+    other_types: tuple[str, ...] = ()
     namespaced: bool = True
     forwarded: bool = True
     meta_on_error: bool = False
@@ -81,16 +86,23 @@ class RouteTable:
 
     def find(self, path: str) -> Route | Redirect | None:
         """The route, where the path is redirected, or None when there is none."""
-        if "//" in path or "/." in path:
-            cleaned = clean_path(path)
-            if cleaned != path:
-                return Redirect(cleaned)
+        redirect = self.redirected(path)
+        if redirect is not None:
+            return redirect
         route = self._exact.get(path)
         if route is not None:
             return route
         if path + "/" in self._under:
             return Redirect(path + "/")
         return self._longest(path)
+
+    def redirected(self, path: str) -> Redirect | None:
+        """Where a path that is not clean is sent, None when it is clean."""
+        if "//" in path or "/." in path:
+            cleaned = clean_path(path)
+            if cleaned != path:
+                return Redirect(cleaned)
+        return None
 
     def _longest(self, path: str) -> Route | None:
         ends = []

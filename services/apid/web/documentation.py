@@ -54,8 +54,8 @@ class Documentation:
 def _make(dispatcher: Dispatcher) -> tuple[bytes, bytes]:
     from fastapi.openapi.docs import get_swagger_ui_html
 
-    from apid.web.openapi import build_document
+    from apid.web.openapi import build_application
 
-    document = build_document(dispatcher)
-    page = get_swagger_ui_html(openapi_url=OPENAPI_PATH, title=document.title)
-    return to_json(document.openapi()), bytes(page.body)
+    application = build_application(dispatcher)
+    page = get_swagger_ui_html(openapi_url=OPENAPI_PATH, title=application.title)
+    return to_json(application.openapi()), bytes(page.body)

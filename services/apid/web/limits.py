@@ -16,6 +16,19 @@ MAX_BODY_BYTES = 64 << 20
 MAX_DROPPED_BYTES = 256 << 20
 # Requests a client may send ahead on one connection before it is no longer read.
 MAX_PIPELINED = 64
+# A request line and headers have to be complete within this time after their first byte.
+HEAD_TIMEOUT_S = 15.0
+# So long may a body that has begun show no further byte.
+BODY_IDLE_TIMEOUT_S = 60.0
+# A client that takes no byte of its answer for so long is cut off.
+WRITE_STALL_TIMEOUT_S = 120.0
+# How often these three are looked at.
+EXPIRY_INTERVAL_S = 1.0
+# What a refused client still sends is dropped for so long before its connection is closed, for so many clients.
+LINGER_S = 1.0
+MAX_LINGERING = 512
+# An answer that is due to a client that sends no more may take so long.
+HALF_CLOSED_S = 2.0
 LOG_INTERVAL_S = 60.0
 # Connections of agents' own machinery come over loopback: they count like any other, as in Consul.
 

@@ -8,37 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from apid.core.dispatcher import Dispatcher
-from apid.web.protocol import FastLaneProtocol, Lane, LimitedProtocol
+from apid.web.limits import EXPIRY_INTERVAL_S
+from apid.web.protocol import Answering, Connection, Lane
 
 # Go's server keeps idle connections for ever; so long is as good.
 KEEP_ALIVE_S = 24 * 3600
-DATE_INTERVAL_S = 1.0
 STOP_GRACE_S = 0.1
 
 
 async def _no_application(scope: Any, receive: Any, send: Any) -> None:
-    raise AssertionError("the fast lane answers every request itself")
+    raise AssertionError("connections answer through their lane")
 
 
 class HttpServer:
     """Serves one dispatcher on any number of sockets."""
 
     def __init__(self, dispatcher: Dispatcher, max_connections_per_client: int, fast_lane: bool) -> None:
-        self.lane = Lane(dispatcher, max_connections_per_client)
-        self._fast_lane = fast_lane
-        application: Any = _no_application
+        answer: Answering | None = None
         if not fast_lane:
+            from apid.web.asgi import AsgiBridge
             from apid.web.openapi import build_application
 
-            application = build_application(dispatcher)
+            answer = AsgiBridge(build_application(dispatcher)).answer
+        self.lane = Lane(dispatcher, max_connections_per_client, answer)
         self._config = Config(
-            application,
+            _no_application,
             http="httptools",
             ws="none",
             lifespan="off",
@@ -51,28 +52,30 @@ class HttpServer:
         self._config.load()
         self._state = ServerState()
         self._servers: list[asyncio.Server] = []
-        self._date_task: asyncio.Task[None] | None = None
+        self._expiry_task: asyncio.Task[None] | None = None
 
-    async def listen(self, sockets: list[socket.socket]) -> None:
+    async def listen(self, sockets: list[socket.socket], tls: ssl.SSLContext | None = None) -> None:
+        """Accepts connections on listening sockets, over TLS when a context is given."""
         loop = asyncio.get_running_loop()
-        protocol = FastLaneProtocol if self._fast_lane else LimitedProtocol
 
         def connect() -> asyncio.Protocol:
-            return protocol(self.lane, self._config, self._state, loop)
+            return Connection(self.lane, self._config, self._state, loop)
 
         for listener in sockets:
             if listener.family == socket.AF_UNIX:
-                self._servers.append(await loop.create_unix_server(connect, sock=listener))
+                self._servers.append(await loop.create_unix_server(connect, sock=listener, ssl=tls))
             else:
-                self._servers.append(await loop.create_server(connect, sock=listener))
-        if not self._fast_lane and self._date_task is None:
-            self._date_task = loop.create_task(self._keep_date())
+                self._servers.append(await loop.create_server(connect, sock=listener, ssl=tls))
+        if self._expiry_task is None:
+            self._expiry_task = loop.create_task(self._expire_slow())
 
-    async def _keep_date(self) -> None:
+    async def _expire_slow(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            name, _, value = self.lane.date.get().strip().partition(b": ")
-            self._state.default_headers = [(name, value)]
-            await asyncio.sleep(DATE_INTERVAL_S)
+            await asyncio.sleep(EXPIRY_INTERVAL_S)
+            now_s = loop.time()
+            for connection in list(self._state.connections):
+                connection.expire(now_s)  # type: ignore[union-attr]
 
     async def stop(self) -> None:
         """Closes the sockets, gives answers that are due a moment to go out, then closes what is left."""
@@ -84,5 +87,5 @@ class HttpServer:
             await asyncio.sleep(STOP_GRACE_S)
         for connection in list(self._state.connections):
             connection.transport.abort()
-        if self._date_task is not None:
-            self._date_task.cancel()
+        if self._expiry_task is not None:
+            self._expiry_task.cancel()

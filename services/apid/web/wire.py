@@ -20,6 +20,7 @@ def _status_line(status: int) -> bytes:
 
 
 STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
+STATUS_LINES_10 = {status: line.replace(b"HTTP/1.1", b"HTTP/1.0") for status, line in STATUS_LINES.items()}
 BODILESS = frozenset((204, 304))
 
 
@@ -38,11 +39,14 @@ class DateLine:
         return self._line
 
 
-def rest_of_answer(response: Response, with_body: bool, connection: bytes = b"") -> bytes:
-    """Everything after status line and date: headers, blank line and body."""
+def rest_of_answer(response: Response, with_body: bool, connection: bytes = b"", chunked: bool = True) -> bytes:
+    """Everything after status line and date: headers, blank line and body. A stream that is not `chunked` ends with
+    its connection.
+    """
     parts = [b"%b: %b\r\n" % pair for pair in response.headers]
     if response.stream is not None:
-        parts.append(b"Transfer-Encoding: chunked\r\n")
+        if chunked:
+            parts.append(b"Transfer-Encoding: chunked\r\n")
     elif response.status not in BODILESS:
         parts.append(b"Content-Length: %d\r\n" % len(response.body))
     if connection:
