@@ -91,7 +91,7 @@ class Dispatcher:
         path = request.path
         if self._filter_unprintable and not path.isprintable() and not _shown(path).isprintable():
             return Response(400, plain=True)
-        found = route if route is not None else self.table.find(path)
+        found = self.table.find(path) if route is None else self.table.redirected(path) or route
         if found is None:
             return Response(404, plain=True)
         if isinstance(found, Redirect):

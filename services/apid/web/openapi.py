@@ -129,7 +129,10 @@ def _identifier(name: str) -> str:
 
 def _endpoint(dispatcher: Dispatcher, route: Route) -> Endpoint:
     async def endpoint(request: StarletteRequest) -> RawResponse:
-        return await _raw(dispatcher.dispatch(_request_of(request), route))
+        given = _request_of(request)
+        # A pattern's end also fits before a final line end, which is another path.
+        fits = not given.path.endswith("\n") or route.pattern.endswith("/")
+        return await _raw(dispatcher.dispatch(given, route if fits else None))
 
     return endpoint
 
