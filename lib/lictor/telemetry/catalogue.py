@@ -54,12 +54,12 @@ class Description:
 
 
 _EVERY = """
-gauge runtime.alloc_bytes               bytes of memory in use (resident set)
+gauge runtime.alloc_bytes               bytes of memory in use, files' pages not counted
 gauge runtime.free_count                objects freed by the cycle collector
 gauge runtime.heap_objects              blocks of memory held by objects
 gauge runtime.malloc_count              objects made and not freed at once: held blocks and those the collector freed
 gauge runtime.num_goroutines            asyncio tasks and threads
-gauge runtime.sys_bytes                 bytes of address space
+gauge runtime.sys_bytes                 bytes of memory set aside for data
 gauge runtime.total_gc_pause_ns         time that the cycle collector stopped everything
 gauge runtime.total_gc_runs             runs of the cycle collector
 sample runtime.gc_pause_ns              pause of one run of the cycle collector

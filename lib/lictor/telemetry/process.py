@@ -46,13 +46,13 @@ class ProcessFigures:
 
     def read(self) -> None:
         """Set the gauges."""
-        total_pages, resident_pages = _memory_pages()
+        own_pages, writable_pages = _memory_pages()
         blocks = sys.getallocatedblocks()
         generations = gc.get_stats()
         freed = sum(int(generation["collected"]) for generation in generations)
         values = {
-            "alloc_bytes": resident_pages * PAGE_BYTES,
-            "sys_bytes": total_pages * PAGE_BYTES,
+            "alloc_bytes": own_pages * PAGE_BYTES,
+            "sys_bytes": writable_pages * PAGE_BYTES,
             "heap_objects": blocks,
             "malloc_count": blocks + freed,
             "free_count": freed,
@@ -72,10 +72,13 @@ def _tasks() -> int:
 
 
 def _memory_pages() -> tuple[int, int]:
-    """Address space and resident set; zeros where the system does not tell."""
+    """Resident pages that are not of files, and pages set aside for data; zeros where the system does not tell.
+
+    The state file that daemons map is in neither: its pages are the system's, to take back when it likes.
+    """
     try:
         with open(STATM) as file:
-            total, resident = file.read().split()[:2]
+            _, resident, shared, _, _, data, *_ = file.read().split()
     except OSError:
         return 0, 0
-    return int(total), int(resident)
+    return int(resident) - int(shared), int(data)

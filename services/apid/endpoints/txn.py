@@ -93,11 +93,13 @@ class TxnEndpoints:
 
     async def _read(self, request: Request, command: commands.Txn, errors: list[TxnError]) -> Response:
         """A transaction of reads alone: no log entry, and it says how it was read."""
+        started_s = perf_counter()
         options = self._node.reads.parse(request)
         found, leader, contact = await self._node.reads.run(
             lambda txn: Read(TxnResult([], errors) if errors else read_txn(txn, command.ops), 1, ()), options
         )
         result: TxnResult = found.value
+        _READ_DURATIONS.since(started_s)
         body = render.txn_result(result, read_only=True, known_leader=leader == KNOWN_LEADER)
         return Response(409 if result.errors else 200, body, JSON, [leader, contact])
 

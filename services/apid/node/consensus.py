@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import grpc
@@ -13,8 +14,10 @@ import msgspec
 from apid.core.errors import BadRequest, Forbidden, HttpError, NoLeader, NotFound
 from apid.node import stubs
 from apid.node.batching import Batcher, StreamDown
+from lictor import telemetry
 from lictor.pb.lictor.v1 import raft_pb2
 from lictor.rpc import DaemonChannel, DaemonNotRunning
+from lictor.state import commands
 from lictor.state.commands import AnyResult, Command, Failed, decode_result, encode_command
 
 # A refused request is tried again after up to this part of the hold timeout (Consul 1.7: rpc.go, jitterFraction).
@@ -22,6 +25,35 @@ JITTER_FRACTION = 16
 CALL_TIMEOUT_S = 30.0
 # Raft answers a write when a quorum has it; beyond this nobody waits any more.
 PROPOSE_TIMEOUT_S = 60.0
+
+
+_DURATIONS: dict[type[Command], telemetry.Sample] = {
+    command: telemetry.sample(name)
+    for command, name in (
+        (commands.KV, "kvs.apply"),
+        (commands.Txn, "txn.apply"),
+        (commands.Register, "catalog.register"),
+        (commands.Deregister, "catalog.deregister"),
+        (commands.SessionCreate, "session.apply"),
+        (commands.SessionDestroy, "session.apply"),
+        (commands.QuerySet, "prepared-query.apply"),
+        (commands.QueryDelete, "prepared-query.apply"),
+        (commands.ConfigSet, "config_entry.apply"),
+        (commands.ConfigDelete, "config_entry.delete"),
+        (commands.IntentionSet, "intention.apply"),
+        (commands.IntentionDelete, "intention.apply"),
+        (commands.TokenSet, "acl.token.upsert"),
+        (commands.TokenDelete, "acl.token.delete"),
+        (commands.PolicySet, "acl.policy.upsert"),
+        (commands.PolicyDelete, "acl.policy.delete"),
+        (commands.RoleSet, "acl.role.upsert"),
+        (commands.RoleDelete, "acl.role.delete"),
+        (commands.BindingRuleSet, "acl.bindingrule.upsert"),
+        (commands.BindingRuleDelete, "acl.bindingrule.delete"),
+        (commands.AuthMethodSet, "acl.authmethod.upsert"),
+        (commands.AuthMethodDelete, "acl.authmethod.delete"),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +132,14 @@ class Consensus:
         A command that surely was not taken (no leader) is tried again until the hold timeout. Errors: NoLeader; the
         refusal of a `Failed` result; HttpError when it is not known whether the command took effect.
         """
+        started_s = perf_counter()
+        try:
+            return await self._propose(command)
+        finally:
+            if (duration := _DURATIONS.get(type(command))) is not None:
+                duration.since(started_s)
+
+    async def _propose(self, command: Command) -> Applied:
         raw = encode_command(command)
         deadline_s = asyncio.get_running_loop().time() + self._hold_timeout_s
         while True:

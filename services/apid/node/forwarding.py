@@ -18,6 +18,7 @@ from apid.core.routes import Operation
 from apid.node import stubs
 from apid.node.gossip import Gossip, Members
 from apid.node.servers import ServerList, api_address
+from lictor import telemetry
 from lictor.config.runtime import RuntimeConfig
 from lictor.pb.lictor.v1 import forward_pb2
 from lictor.rpc import CHANNEL_OPTIONS
@@ -39,6 +40,7 @@ KEEPALIVE_OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )
+_CLIENT_REQUESTS = telemetry.counter("client.rpc")
 REMOTE_UNREACHABLE = "Remote DC has no server currently reachable"
 
 
@@ -96,6 +98,9 @@ class Forwarder:
                 raise NoServers()
         else:
             servers = self._servers_of(datacenter)
+            telemetry.counter("rpc.cross-dc", labels=(("datacenter", datacenter),)).increment()
+        if not self._server_mode:
+            _CLIENT_REQUESTS.increment()
         self._maybe_rebalance()
         message = self._message(request)
         last_error = ""
@@ -104,19 +109,24 @@ class Forwarder:
                 channel = await self._ready_channel(address)
             except TimeoutError:
                 last_error = f"dial tcp {address}: i/o timeout"
-                servers.failed(address)
+                self._failed(servers, address)
                 continue
             try:
                 return await self._call(channel, message, request)
             except grpc.aio.AioRpcError as error:
                 last_error = error.details() or error.code().name
-                servers.failed(address)
+                self._failed(servers, address)
                 if request.method not in ("GET", "HEAD"):
                     raise HttpError(f"rpc error making call: {last_error}") from None
                 log.debug("server did not answer: address=%s error=%s", address, last_error)
         if own or not self._server_mode:
             raise HttpError(f"rpc error getting client: failed to get conn: {last_error}")
         raise HttpError(REMOTE_UNREACHABLE)
+
+    def _failed(self, servers: ServerList, address: str) -> None:
+        servers.failed(address)
+        if not self._server_mode:
+            telemetry.counter("client.rpc.failed", labels=(("server", address),)).increment()
 
     def _servers_of(self, datacenter: str) -> ServerList:
         servers = self._remote_servers.get(datacenter)

@@ -26,6 +26,17 @@ CLIENT_CALLS = {
 }
 CONNECT_CALL = "catalog_connect_service_nodes"
 SERVICE_READS = {"/v1/catalog/service/": "catalog", "/v1/health/service/": "health"}
+# Endpoints whose own duration has a name, by method and route: (what the rest of the path ends in or holds, name).
+TIMED: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
+    ("GET", "/v1/query/"): (("/execute", "prepared-query.execute"), ("/explain", "prepared-query.explain")),
+    ("GET", "/v1/config/"): (("/", "config_entry.get"), ("", "config_entry.list")),
+    ("GET", "/v1/discovery-chain/"): (("", "discovery_chain.get"),),
+    ("POST", "/v1/discovery-chain/"): (("", "discovery_chain.get"),),
+    ("PUT", "/v1/session/renew/"): (("", "session.renew"),),
+    ("PUT", "/v1/acl/token/"): (("/clone", "acl.token.clone"),),
+    ("POST", "/v1/acl/login"): (("", "acl.login"),),
+    ("POST", "/v1/acl/logout"): (("", "acl.logout"),),
+}
 NOTHING_FOUND = frozenset((b"[]", b"null"))
 OK = 200
 SERVER_ERROR = 500
@@ -39,10 +50,12 @@ def path_parts(pattern: str) -> str:
 class RouteMeter:
     """Of one method of one route."""
 
-    __slots__ = ("_duration", "_request_errors", "_requests")
+    __slots__ = ("_duration", "_queries", "_request_errors", "_requests", "_timed")
 
     def __init__(self, registry: Registry, pattern: str, method: str) -> None:
         self._duration = registry.sample("http.<route>", part=f"{method}.{path_parts(pattern)}")
+        self._timed = tuple((mark, registry.sample(name)) for mark, name in TIMED.get((method, pattern), ()))
+        self._queries = registry.counter("rpc.query")
         self._requests = registry.counter("rpc.request")
         self._request_errors = registry.counter("rpc.request_error")
 
@@ -55,6 +68,10 @@ class RouteMeter:
                     self._request_errors.increment()
         else:
             self._duration.since(started_s)
+        for mark, sample in self._timed:
+            if mark in request.tail:
+                sample.since(started_s)
+                break
         for counter in self.counters(request, response):
             counter.increment()
 
@@ -64,7 +81,7 @@ class RouteMeter:
 
     def kept(self, request: Request, response: Response) -> KeptMeter:
         """For an answer that will be given again."""
-        return KeptMeter(self._duration, self.counters(request, response))
+        return KeptMeter(self._duration, (self._queries, *self.counters(request, response)))
 
 
 class CatalogMeter(RouteMeter):

@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
 from apid.core.errors import HttpError, NoLeader
@@ -19,6 +20,7 @@ from apid.core.read_options import INDEX_WAIT_FRACTION, ReadRequest, parse_read,
 from apid.node.consensus import Consensus
 from apid.node.query_cache import CacheState, QueryCache
 from apid.node.state import Changes, StateReader
+from lictor import telemetry
 from lictor.config.runtime import RuntimeConfig
 from lictor.state.lmdb_store import LmdbTxn
 from lictor.state.queries.read import QueryError
@@ -29,6 +31,20 @@ NO_LEADER = (b"X-Consul-Knownleader", b"false")
 CONTACT_NOW = (b"X-Consul-Lastcontact", b"0")
 LEVELS = {level: (b"X-Consul-Effective-Consistency", level.encode()) for level in ("leader", "stale", "consistent")}
 QUERY_ERROR_STATUS = {"invalid": 500, "bad-request": 400, "denied": 403, "not-found": 404}
+# Consul's names of what its cache holds (Consul 1.7: agent/cache-types), by the beginning of the path.
+CACHED_KINDS = (
+    ("/v1/health/service/", "health-services"),
+    ("/v1/health/connect/", "health-services"),
+    ("/v1/catalog/services", "catalog-list-services"),
+    ("/v1/catalog/service/", "catalog-services"),
+    ("/v1/catalog/connect/", "catalog-services"),
+    ("/v1/catalog/datacenters", "catalog-datacenters"),
+    ("/v1/catalog/node-services/", "node-services"),
+    ("/v1/query/", "prepared-query"),
+)
+_QUERIES = telemetry.counter("rpc.query")
+_BLOCKING = telemetry.gauge("rpc.queries_blocking")
+_CONFIRMATIONS = telemetry.sample("rpc.consistentRead")
 # What a failed read's headers say: an empty answer's meta data.
 FAILED_META: HeaderList = [(b"X-Consul-Index", b"1"), NO_LEADER, CONTACT_NOW]
 
@@ -96,6 +112,7 @@ class Reads:
         """
         if options is None:
             options = self.parse(request)
+        _QUERIES.increment()
         if not options.min_index and not options.cached and not options.stale and not options.consistent:
             state = self._state
             if state.serves_default():
@@ -133,6 +150,8 @@ class Reads:
         self._note_cache(request, response, self._cache.look(request, options))
 
     def _note_cache(self, request: Request, response: Response, cache_state: CacheState) -> None:
+        kind = next((name for part, name in CACHED_KINDS if request.path.startswith(part)), "other")
+        telemetry.counter(f"consul.cache.<type>.{'hit' if cache_state.hit else 'miss_new'}", part=kind).increment()
         if cache_state.hit:
             response.headers += [(b"X-Cache", b"HIT"), (b"Age", b"%d" % cache_state.age_s)]
         else:
@@ -154,6 +173,16 @@ class Reads:
         limit_s += self._random.uniform(0, limit_s / INDEX_WAIT_FRACTION)
         deadline_s = asyncio.get_running_loop().time() + limit_s
         resets = self._changes.resets
+        _BLOCKING.value += 1
+        try:
+            return await self._run_blocking(query, options, deadline_s, resets)
+        finally:
+            _BLOCKING.value -= 1
+
+    async def _run_blocking(
+        self, query: Query, options: ReadRequest, deadline_s: float, resets: int
+    ) -> tuple[QueryResult, tuple[bytes, bytes], tuple[bytes, bytes]]:
+        """Runs the query again and again until its index has passed the one known, or the time is over."""
         while True:
             found = await self._run_once(query, options)
             if found[0].index > options.min_index or self._changes.resets != resets:
@@ -194,7 +223,9 @@ class Reads:
                 leader = KNOWN_LEADER if raft.known_leader else NO_LEADER
                 return result, leader, (b"X-Consul-Lastcontact", b"%d" % contact_ms)
         if options.consistent or not state.serves_default():
+            started_s = perf_counter()
             index = await self._consensus.barrier()
+            _CONFIRMATIONS.since(started_s)
             await self._changes.caught_up(index)
         with state.read() as txn:
             return query(txn), KNOWN_LEADER, CONTACT_NOW
