@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 from apid.core.decoding import BASE64, TEXT, UINT64, DecodeError, ListOf, Struct, decode
 from apid.core.errors import PERMISSION_DENIED, BadRequest, BodyTooLarge
 from apid.core.message import JSON, Request, Response
@@ -10,6 +12,7 @@ from apid.core.routes import Operation, Route
 from apid.endpoints.bodies import HEALTH_CHECK, NODE, NODE_SERVICE, Fields, check_row, node_row, service_row
 from apid.node.context import Node
 from apid.node.reading import KNOWN_LEADER
+from lictor import telemetry
 from lictor.acl import Authorizer
 from lictor.state import commands, prepare, render
 from lictor.state.commands import TxnCheck, TxnError, TxnKV, TxnNode, TxnOp, TxnResult, TxnService
@@ -45,6 +48,9 @@ RESULT = {
     "type": "object",
     "properties": {"Results": {"type": ["array", "null"]}, "Errors": {"type": ["array", "null"]}},
 }
+
+
+_READ_DURATIONS = telemetry.sample("txn.read")
 
 
 class TxnEndpoints:
