@@ -52,7 +52,8 @@ class Forwarder:
             await self._wake.wait()
             try:
                 await self._stream()
-            except (grpc.aio.AioRpcError, grpc.aio.UsageError, TimeoutError) as error:
+            except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError, TimeoutError) as error:
+                # InvalidStateError: written to a call whose end has arrived, but was not looked at yet.
                 log.debug("forwarding to the leader failed: address=%s error=%r", self.address, error)
             self._settle()
             await asyncio.sleep(RECONNECT_DELAY_S)

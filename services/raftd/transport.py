@@ -72,8 +72,8 @@ class PeerStream:
             await self._wake.wait()
             try:
                 await self._stream()
-            except (grpc.aio.AioRpcError, grpc.aio.UsageError, TimeoutError) as error:
-                reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else "not connected in time"
+            except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError, TimeoutError) as error:
+                reason = _reason(error)
             else:
                 reason = "stream ended"
             if self._connected:
@@ -127,6 +127,15 @@ class PeerStream:
         self._queue.clear()
         self._queue_bytes = 0
         self._wake.clear()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return error.details() or error.code().name
+    if isinstance(error, TimeoutError):
+        return "not connected in time"
+    # Writing to a call whose end has arrived, but was not looked at yet, is an InvalidStateError.
+    return "stream ended while writing"
 
 
 async def _finished(call: "grpc.aio.StreamUnaryCall[raft_pb2.PeerBatch, raft_pb2.DeliverResponse]") -> None:
