@@ -37,11 +37,12 @@ _encode_tails = msgspec.msgpack.Encoder().encode
 class LmdbTxn:
     """A transaction, reading or writing; valid inside the context manager that gave it."""
 
-    __slots__ = ("_get", "_txn")
+    __slots__ = ("_get", "_txn", "memory")
 
-    def __init__(self, txn: Any) -> None:
+    def __init__(self, txn: Any, memory: dict[str, Any] | None = None) -> None:
         self._txn = txn
         self._get = txn.get
+        self.memory = memory
 
     def get(self, key: bytes) -> bytes | None:
         if len(key) <= HEAD_BYTES:
@@ -162,14 +163,15 @@ def _backwards(cursor: Any, head: bytes, start: bytes | None) -> Iterator[tuple[
 class Reading:
     """One read transaction; the view ends with the block."""
 
-    __slots__ = ("_env", "_txn")
+    __slots__ = ("_env", "_memory", "_txn")
 
-    def __init__(self, env: Any) -> None:
+    def __init__(self, env: Any, memory: dict[str, Any] | None) -> None:
         self._env = env
+        self._memory = memory
 
     def __enter__(self) -> LmdbTxn:
         self._txn = txn = self._env.begin()
-        return LmdbTxn(txn)
+        return LmdbTxn(txn, self._memory)
 
     def __exit__(self, *exception: object) -> None:
         self._txn.abort()
@@ -181,6 +183,7 @@ class LmdbStore:
     def __init__(self, env: Any, readonly: bool) -> None:
         self._env = env
         self.readonly = readonly
+        self._memory: dict[str, Any] | None = {} if readonly else None
 
     def read(self) -> Reading:
         """A consistent view of the last commit, for a `with` block.
@@ -188,7 +191,7 @@ class LmdbStore:
         The binding keeps finished read transactions and their reader slots (`max_spare_txns`) and renews them:
         microseconds, and no lock shared with the other processes.
         """
-        return Reading(self._env)
+        return Reading(self._env, self._memory)
 
     @contextmanager
     def write(self) -> Iterator[LmdbTxn]:

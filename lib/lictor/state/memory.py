@@ -12,6 +12,9 @@ from lictor.state.store import prefix_end
 class MemoryStore:
     """One transaction at a time; a write that raises is undone by its journal."""
 
+    memory = None
+    """Nothing is remembered: a reader may see what is then undone."""
+
     def __init__(self) -> None:
         self._values: dict[bytes, bytes] = {}
         self._keys: list[bytes] = []

@@ -17,6 +17,7 @@ import msgspec
 
 from lictor.state.commands import TxnEntry, TxnItem, TxnNodeResult, TxnResult, TxnServiceResult
 from lictor.state.gotext import format_duration
+from lictor.state.queries.instances import remembered_bodies
 from lictor.state.queries.read import Instance, NodeDump, NodeServices, ServiceNode, ServiceSummary
 from lictor.state.rows import (
     AutopilotConfig,
@@ -187,7 +188,7 @@ def _service_node_head(row: Node) -> dict[str, Any]:
     }
 
 
-def service_node_dict(pair: ServiceNode) -> dict[str, Any]:
+def service_node_dict(pair: ServiceNode | Instance) -> dict[str, Any]:
     """For filter expressions and translated addresses."""
     return _service_node_head(pair.node) | _service_node_tail(pair.service)
 
@@ -229,14 +230,26 @@ def services(tags_of: Mapping[str, Sequence[str]]) -> bytes:
     return dumps(sorted_map(tags_of))
 
 
-def service_nodes(pairs: Sequence[ServiceNode]) -> bytes:
-    """catalog/service, catalog/connect."""
-    return array(
-        _remembered(pair.node, "head", _service_node_head)[:-1]
-        + b","
-        + _remembered(pair.service, "tail", _service_node_tail)[1:]
-        for pair in pairs
-    )
+def _service_node(pair: ServiceNode | Instance) -> bytes:
+    head = _remembered(pair.node, "head", _service_node_head)
+    return head[:-1] + b"," + _remembered(pair.service, "tail", _service_node_tail)[1:]
+
+
+def service_nodes(pairs: Sequence[ServiceNode | Instance]) -> bytes:
+    """catalog/service, catalog/connect. Remembered as `instances` are."""
+    bodies = remembered_bodies(pairs)
+    if bodies is None:
+        return array([_service_node(pair) for pair in pairs])
+    body = bodies.get("catalog")
+    if body is None:
+        parts = []
+        for item in pairs:
+            assert isinstance(item, Instance), "remembered lists hold instances"
+            if item.rendered_plain is None:
+                item.rendered_plain = _service_node(item)
+            parts.append(item.rendered_plain)
+        body = bodies["catalog"] = array(parts)
+    return body
 
 
 def node_services(found: NodeServices | None) -> bytes:
@@ -261,6 +274,9 @@ def node_service_list(found: NodeServices | None) -> bytes:
 
 
 def instance(item: Instance) -> bytes:
+    found = item.rendered
+    if found is not None:
+        return found
     return (
         b'{"Node":'
         + node(item.node)
@@ -273,8 +289,17 @@ def instance(item: Instance) -> bytes:
 
 
 def instances(items: Sequence[Instance]) -> bytes:
-    """health/service, health/connect."""
-    return b"[" + b",".join([instance(item) for item in items]) + b"]"
+    """health/service, health/connect. A remembered list keeps its body, its items their parts of it."""
+    bodies = remembered_bodies(items)
+    if bodies is None:
+        return b"[" + b",".join([instance(item) for item in items]) + b"]"
+    body = bodies.get("health")
+    if body is None:
+        for item in items:
+            if item.rendered is None:
+                item.rendered = instance(item)
+        body = bodies["health"] = b"[" + b",".join([item.rendered or b"" for item in items]) + b"]"
+    return body
 
 
 def query_instances(items: Sequence[Instance]) -> bytes:

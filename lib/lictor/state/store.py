@@ -7,7 +7,7 @@ values are bytes; keys are ordered bytewise and may be of any length; an empty v
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class StoreError(Exception):
@@ -16,6 +16,14 @@ class StoreError(Exception):
 
 class ReadTxn(Protocol):
     """A consistent view of the keyspace."""
+
+    @property
+    def memory(self) -> dict[str, Any] | None:
+        """What this process's readers of the store remember between views, by who they are; None: nothing.
+
+        It lives as long as the store is open. What is in it must be checked against the view before use.
+        """
+        ...
 
     def get(self, key: bytes) -> bytes | None:
         """The value under the key, None when there is none."""

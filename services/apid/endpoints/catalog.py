@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from apid.core.decoding import DecodeError, Kind, decode
 from apid.core.encoding import to_json
 from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError
@@ -17,7 +19,7 @@ from apid.node.reading import CACHED_DISCOVERY, DISCOVERY, ReadStyle, VersionKey
 from lictor.state import commands, keys, prepare, render
 from lictor.state.machine.catalog import service_index
 from lictor.state.queries import catalog
-from lictor.state.queries.read import ServiceNode
+from lictor.state.queries.instances import names_of
 from lictor.state.writer import Refused
 
 LIST_PARAMETERS = ("dc", "filter", "near", "node-meta", "index", "wait", "stale", "consistent", "max_stale")
@@ -48,8 +50,8 @@ def service_versions(name: str) -> VersionKeys:
     not kept.
     """
 
-    def versions(found: list[ServiceNode]) -> tuple[bytes, ...]:
-        if not found or any(item.service.service != name for item in found):
+    def versions(found: Sequence[catalog.Placed]) -> tuple[bytes, ...]:
+        if not found or names_of(found) != {name}:
             return ()
         return keys.index(service_index(name)), SERVICES_INDEX
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from apid.core.errors import BadRequest
 from apid.core.message import Answer, Request
@@ -22,6 +22,7 @@ from apid.node.reading import CACHED_DISCOVERY, DISCOVERY, QueryResult, VersionK
 from lictor.state import keys, render
 from lictor.state.machine.catalog import service_index
 from lictor.state.queries import health
+from lictor.state.queries.instances import names_of
 from lictor.state.queries.read import Instance, ReadOptions
 from lictor.state.store import ReadTxn
 
@@ -140,8 +141,8 @@ def _passing(request: Request) -> bool:
 def _versions(name: str) -> VersionKeys:
     """As for the catalog: the service's own index changes with its instances, their nodes and all their checks."""
 
-    def versions(found: list[Instance]) -> tuple[bytes, ...]:
-        if not found or any(item.service.service != name for item in found):
+    def versions(found: Sequence[Instance]) -> tuple[bytes, ...]:
+        if not found or names_of(found) != {name}:
             return ()
         return keys.index(service_index(name)), SERVICES_INDEX
 

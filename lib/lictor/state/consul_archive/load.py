@@ -122,12 +122,15 @@ class _Loader:
         handler(raw)
 
     def finish(self) -> None:
-        """The tables' indexes come last: they replace what loading the records left."""
+        """The tables' indexes come last: they replace what loading the records left.
+
+        Every service keeps an index of its own, even if the archive has none: it is how services are found.
+        """
         writer = self._writer
         if self._roots:
             writer.put(keys.CA_ROOTS, encode(self._roots))
         for name in list(writer.bumped()):
-            if name not in self._indexes:
+            if name not in self._indexes and not name.startswith(catalog.service_index("")):
                 writer.forget_index(name)
         for name, value in self._indexes.items():
             writer.set_index(name, value)

@@ -235,27 +235,28 @@ def ensure_service(writer: Writer, node_name: str, wanted: Service) -> Service:
 def insert_service(writer: Writer, service: Service) -> None:
     """The record and what finds it."""
     writer.put(keys.service(service.node, service.id), encode(service))
-    writer.put(keys.instance(service.service, service.node, service.id), b"")
-    connect = connect_name(service)
-    if connect is not None:
-        writer.put(keys.connect_instance(connect, service.node, service.id), b"")
     _service_changed(writer, service)
     writer.changed(topics.SERVICES, topics.node(service.node))
 
 
 def _service_changed(writer: Writer, service: Service) -> None:
+    """The instance, its node or a check of theirs: what finds the instance says when, for `queries/instances.py`."""
+    version = writer.index.to_bytes(8, "big")
+    writer.put(keys.instance(service.service, service.node, service.id), version)
     writer.topics.add(topics.service(service.service))
     connect = connect_name(service)
     if connect is not None:
+        writer.put(keys.connect_instance(connect, service.node, service.id), version)
         writer.topics.add(topics.connect(connect))
 
 
 def _unlink_service(writer: Writer, service: Service) -> None:
     writer.delete(keys.instance(service.service, service.node, service.id))
+    writer.topics.add(topics.service(service.service))
     connect = connect_name(service)
     if connect is not None:
         writer.delete(keys.connect_instance(connect, service.node, service.id))
-    _service_changed(writer, service)
+        writer.topics.add(topics.connect(connect))
 
 
 def _after_loss_of_instance(writer: Writer, service: Service) -> None:
@@ -285,7 +286,7 @@ def delete_service(writer: Writer, node_name: str, service_id: str) -> None:
 
 def touch_services_of_node(writer: Writer, node_name: str) -> None:
     """Something that every instance on the node shows has changed."""
-    for _, raw in writer.iterate(keys.services_of_node(node_name)):
+    for _, raw in writer.scan(keys.services_of_node(node_name)):
         service = decode_service(raw)
         writer.bump(service_index(service.service))
         writer.bump(kind_index(service.kind))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from lictor.acl import Authorizer
 from lictor.state import keys, render, topics
 from lictor.state.machine.catalog import EXTINCTION, service_index
 from lictor.state.queries.distance import sort_by_distance
+from lictor.state.queries.instances import are_many, instances_with_checks
 from lictor.state.queries.read import (
     NO_OPTIONS,
+    Instance,
     NodeServices,
     Read,
     ReadOptions,
@@ -20,6 +23,11 @@ from lictor.state.queries.read import (
 from lictor.state.rows import Node, Service, decode_node, decode_service
 from lictor.state.store import ReadTxn
 from lictor.state.writer import read_index
+
+Placed = ServiceNode | Instance
+"""An instance with its node."""
+_TAGS_MEMORY = "tags"
+_SERVICE_INDEXES = keys.index(service_index(""))
 
 ID_PREFIX_MIN = 2
 """A node may be asked for by so many leading characters of its ID, if only one has them."""
@@ -41,18 +49,17 @@ def nodes(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[list[Node]]:
 
 def services(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[dict[str, list[str]]]:
     """Names of all services, each with the union of its instances' tags."""
-    tags_of: dict[str, dict[str, None]] = {}
-    for _, raw in txn.scan(b"S"):
-        row = decode_service(raw)
-        if options.node_meta:
-            node = find_node(txn, row.node)
-            if node is None or not meta_matches(options.node_meta, node.meta):
-                continue
-        tags = tags_of.get(row.service)
-        if tags is None:
-            tags = tags_of[row.service] = {}
-        if row.tags:
-            tags.update(dict.fromkeys(row.tags))
+    if txn.memory is not None and not options.node_meta:
+        tags_of = remembered_tags(txn, txn.memory)
+    else:
+        tags_of = {}
+        for _, raw in txn.scan(b"S"):
+            row = decode_service(raw)
+            if options.node_meta:
+                node = find_node(txn, row.node)
+                if node is None or not meta_matches(options.node_meta, node.meta):
+                    continue
+            _add_tags(tags_of, row)
     authorizer = options.authorizer
     value = {name: list(tags) for name, tags in tags_of.items() if authorizer.service_read(name)}
     if options.node_meta:
@@ -60,19 +67,56 @@ def services(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[dict[str, 
     return Read(value, max_index(txn, "services"), (topics.SERVICES,))
 
 
+def _add_tags(tags_of: dict[str, dict[str, None]], row: Service) -> None:
+    tags = tags_of.get(row.service)
+    if tags is None:
+        tags = tags_of[row.service] = {}
+    if row.tags:
+        tags.update(dict.fromkeys(row.tags))
+
+
+def remembered_tags(txn: ReadTxn, memory: dict[str, Any]) -> dict[str, dict[str, None]]:
+    """Each service's tags, read anew for the services whose own index has moved."""
+    before: dict[bytes, tuple[bytes, dict[str, dict[str, None]]]] = memory.get(_TAGS_MEMORY, {})
+    after: dict[bytes, tuple[bytes, dict[str, dict[str, None]]]] = {}
+    tags_of: dict[str, dict[str, None]] = {}
+    for key, version in txn.scan(_SERVICE_INDEXES):
+        known = before.get(key)
+        if known is None or known[0] != version:
+            name = key[len(_SERVICE_INDEXES) :].decode("utf-8", "surrogatepass")
+            found: dict[str, dict[str, None]] = {}
+            for row in instances_of(txn, name):
+                if row.service == name:
+                    _add_tags(found, row)
+            known = (version, found)
+        after[key] = known
+        tags_of.update(known[1])
+    memory[_TAGS_MEMORY] = after
+    return tags_of
+
+
 def service(
     txn: ReadTxn, name: str, tags: Sequence[str] = (), connect: bool = False, options: ReadOptions = NO_OPTIONS
-) -> Read[list[ServiceNode]]:
+) -> Read[Sequence[Placed]]:
     """Instances of a service with all of the tags; with `connect` those that take connect traffic for it."""
-    rows = list(instances_of(txn, name, connect))
-    found = [
-        ServiceNode(node, row)
-        for row in rows
-        if has_tags(row, tags)
-        and (node := find_node(txn, row.node)) is not None
-        and meta_matches(options.node_meta, node.meta)
-        and may_read_instance(options.authorizer, node, row)
-    ]
+    everything: Sequence[Placed]
+    if are_many(txn, name, connect):
+        everything = instances_with_checks(txn, name, connect)
+    else:
+        everything = [
+            ServiceNode(node, row)
+            for row in instances_of(txn, name, connect)
+            if (node := find_node(txn, row.node)) is not None
+        ]
+    found = everything
+    if tags or options.node_meta or not options.authorizer.allows_all:
+        found = [
+            item
+            for item in found
+            if has_tags(item.service, tags)
+            and meta_matches(options.node_meta, item.node.meta)
+            and may_read_instance(options.authorizer, item.node, item.service)
+        ]
     if connect and not options.authorizer.service_read(name):
         found = []
     if options.filter is not None:
@@ -81,7 +125,7 @@ def service(
     if options.near:
         found = sort_by_distance(txn, options.near, found, lambda pair: pair.node.node)
     topic = topics.connect(name) if connect else topics.service(name)
-    return Read(found, service_read_index(txn, name, bool(rows), "nodes", "services"), (topic,))
+    return Read(found, service_read_index(txn, name, bool(everything), "nodes", "services"), (topic,))
 
 
 def service_read_index(txn: ReadTxn, name: str, exists: bool, *tables: str) -> int:

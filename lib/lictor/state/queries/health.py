@@ -9,6 +9,7 @@ from lictor.state import keys, render, topics
 from lictor.state.machine.catalog import service_index
 from lictor.state.queries import catalog
 from lictor.state.queries.distance import sort_by_distance
+from lictor.state.queries.instances import instances_with_checks
 from lictor.state.queries.read import (
     NO_OPTIONS,
     Instance,
@@ -17,7 +18,7 @@ from lictor.state.queries.read import (
     max_index,
     meta_matches,
 )
-from lictor.state.rows import Check, Node, decode_check, decode_node, decode_service
+from lictor.state.rows import Check, decode_check
 from lictor.state.store import ReadTxn
 from lictor.state.writer import read_index
 
@@ -65,35 +66,18 @@ def service(
     passing: bool = False,
     connect: bool = False,
     options: ReadOptions = NO_OPTIONS,
-) -> Read[list[Instance]]:
+) -> Read[Sequence[Instance]]:
     """Instances of a service with their checks; with `passing` only those whose every check passes."""
+    everything = instances_with_checks(txn, name, connect)
+    found: Sequence[Instance] = everything
+    if tags:
+        found = [item for item in found if catalog.has_tags(item.service, tags)]
+    if options.node_meta:
+        wanted = options.node_meta
+        found = [item for item in found if meta_matches(wanted, item.node.meta)]
     authorizer = options.authorizer
-    prefix = keys.connect_instances(name) if connect else keys.instances(name)
-    length = len(prefix)
-    get = txn.get
-    node_meta = options.node_meta
-    names: set[str] = set()
-    found: list[Instance] = []
-    node_memory: dict[bytes, tuple[Node, list[Check]]] = {}
-    for key, _ in txn.scan(prefix):
-        place = key[length:]
-        raw = get(b"S" + place)
-        assert raw is not None, "an instance index without its instance"
-        row = decode_service(raw)
-        names.add(row.service)
-        if tags and not catalog.has_tags(row, tags):
-            continue
-        node_key = place.partition(b"\0")[0]
-        known = node_memory.get(node_key)
-        if known is None:
-            known = node_memory[node_key] = _node_and_checks(txn, node_key)
-        node, checks_of_node = known
-        if node_meta and not meta_matches(node_meta, node.meta):
-            continue
-        if not catalog.may_read_instance(authorizer, node, row):
-            continue
-        checks = checks_of_node + _checks_at(txn, node_key, b"e" + place + b"\0")
-        found.append(Instance(node, row, checks))
+    if not authorizer.allows_all:
+        found = [item for item in found if catalog.may_read_instance(authorizer, item.node, item.service)]
     if connect and not authorizer.service_read(name):
         found = []
     if options.filter is not None:
@@ -102,7 +86,8 @@ def service(
     if options.near:
         found = sort_by_distance(txn, options.near, found, lambda item: item.node.node)
     if passing:
-        found = [item for item in found if all(check.status == PASSING for check in item.checks)]
+        found = everything.passing() if found is everything else [item for item in found if item.passes()]
+    names = everything.names
     topic = topics.connect(name) if connect else topics.service(name)
     if names:
         index = max(
@@ -114,29 +99,6 @@ def service(
 
 
 # ---------------------------------------------------------------------------------------------------- pieces
-
-
-def _node_and_checks(txn: ReadTxn, node_key: bytes) -> tuple[Node, list[Check]]:
-    raw = txn.get(b"N" + node_key)
-    assert raw is not None, "an instance without its node"
-    return decode_node(raw), _checks_at(txn, node_key, b"e" + node_key + b"\0\0")
-
-
-def instance_checks(txn: ReadTxn, node: str, service_id: str) -> list[Check]:
-    """The checks of one instance; with an empty ID those of the node itself."""
-    return _checks_at(txn, keys.fold(node), keys.checks_of_instance(node, service_id))
-
-
-def _checks_at(txn: ReadTxn, node_key: bytes, prefix: bytes) -> list[Check]:
-    found = []
-    length = len(prefix)
-    base = b"C" + node_key + b"\0"
-    get = txn.get
-    for key, _ in txn.scan(prefix):
-        raw = get(base + key[length:])
-        assert raw is not None, "a check index without its check"
-        found.append(decode_check(raw))
-    return found
 
 
 def _followed(txn: ReadTxn, prefix: bytes) -> Iterable[Check]:

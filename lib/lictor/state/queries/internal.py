@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lictor.state import keys, render, topics
 from lictor.state.queries import catalog, health
+from lictor.state.queries.instances import instance_checks
 from lictor.state.queries.read import NO_OPTIONS, Instance, NodeDump, Read, ReadOptions, ServiceSummary, max_index
 from lictor.state.rows import Check, Node, decode_check, decode_node, decode_service
 from lictor.state.store import ReadTxn
@@ -50,7 +51,7 @@ def services(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[list[Servi
         assert owner is not None, "an instance without its node"
         if not catalog.may_read_instance(options.authorizer, owner, row):
             continue
-        checks = health.instance_checks(txn, row.node, "") + health.instance_checks(txn, row.node, row.id)
+        checks = instance_checks(txn, row.node, "") + instance_checks(txn, row.node, row.id)
         item = Instance(owner, row, checks)
         if options.filter is None or options.filter(render.instance_dict(item)):
             _add(summaries, item)

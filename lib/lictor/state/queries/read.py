@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -11,6 +12,8 @@ from lictor.acl import ALLOW_ALL, Authorizer
 from lictor.state.rows import Check, Node, Service
 from lictor.state.store import ReadTxn
 from lictor.state.writer import read_index
+
+PASSING = "passing"
 
 Value = TypeVar("Value")
 Filter = Callable[[dict[str, Any]], bool]
@@ -45,12 +48,23 @@ class ServiceNode(NamedTuple):
     service: Service
 
 
-class Instance(NamedTuple):
-    """An instance with its node, the node's checks and its own."""
+@dataclass(slots=True)
+class Instance:
+    """An instance with its node, the node's checks and its own. Not to be changed but for what is made of it."""
 
     node: Node
     service: Service
     checks: list[Check]
+    rendered: bytes | None = field(default=None, compare=False, repr=False)
+    """As health answers show it."""
+    rendered_plain: bytes | None = field(default=None, compare=False, repr=False)
+    """As catalog answers show it."""
+    derived: Any = field(default=None, compare=False, repr=False)
+    """What else its reader made of it."""
+
+    def passes(self) -> bool:
+        """Whether every check passes."""
+        return all(check.status == PASSING for check in self.checks)
 
 
 class NodeServices(NamedTuple):
