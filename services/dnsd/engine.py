@@ -117,7 +117,9 @@ class Engine:
     ) -> bytes | Waiting:
         folded = key is not None and key.startswith(FOLDED_MARK)
         asked = msgspec.structs.replace(question, name=question.folded) if folded else question
-        handling = handle(asked, self.settings, now_s, self._shuffle, client_address)
+        handling = handle(
+            asked, self.settings, now_s, self._shuffle, client_address, message.byte_limit(question, transport)
+        )
         stamps: list[Stamp] | None = []
         step: Callable[[], Any] = partial(handling.send, None)
         while True:

@@ -34,6 +34,7 @@ def _look_up(context: Context, target: Name) -> RecordsMaking:
             now_s=context.now_s,
             shuffle=context.shuffle,
             answer_in_zone=context.answer_in_zone,
+            budget_bytes=context.budget_bytes,
             depth=context.depth - 1,
         )
         answer = yield from context.answer_in_zone(inner)

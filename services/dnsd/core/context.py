@@ -29,6 +29,8 @@ class Context(msgspec.Struct, frozen=True):
     """Puts a list in random order."""
     answer_in_zone: Callable[[Context], Handling]
     """Answers a name in our domain: for following a CNAME into it."""
+    budget_bytes: int
+    """The largest packet that the asker takes."""
     client_address: str = ""
     depth: int = MAX_CNAME_DEPTH
     """How many CNAMEs may still be followed."""

@@ -36,6 +36,8 @@ class Instance(msgspec.Struct, frozen=True):
     """Passing and warning."""
     statuses: tuple[str, ...] = ()
     """Of the node's checks and of this service's."""
+    tags: frozenset[str] = frozenset()
+    """In lower case; only where the source selects by tag itself."""
 
     def is_usable(self, only_passing: bool) -> bool:
         """Whether DNS may name the instance."""

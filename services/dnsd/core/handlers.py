@@ -55,8 +55,9 @@ def handle(
     now_s: int,
     shuffle: Callable[[list[Any]], None],
     client_address: str,
+    budget_bytes: int,
 ) -> Handling:
-    """The handling of a question: a generator of needs that ends in an Answer."""
+    """The handling of a question: a generator of needs that ends in an Answer. The asker takes `budget_bytes`."""
     zone = settings.zone_of(question.folded)
     context = Context(
         question=question,
@@ -66,6 +67,7 @@ def handle(
         shuffle=shuffle,
         answer_in_zone=answer_in_zone,
         client_address=client_address,
+        budget_bytes=budget_bytes,
     )
     for _, applies, handler in HANDLERS:
         if applies(question, settings, zone):

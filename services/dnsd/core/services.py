@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from dnsd.core import facts, names, records
 from dnsd.core.answer import Answer, Group
 from dnsd.core.chain import resolve_name
 from dnsd.core.context import Context
-from dnsd.core.facts import Instance, QueryResult
+from dnsd.core.facts import CRITICAL, Instance, QueryResult
 from dnsd.core.names import InvalidName, Name
 from dnsd.core.needs import Handling, QueryExecution, ServiceInstances, Unavailable
 from dnsd.core.negative import negative
@@ -23,6 +23,13 @@ from dnsd.core.records import AAAA, ANY, NOERROR, SERVFAIL, SRV, TXT, A, Record
 ADDRESS_KINDS = {A: frozenset({A}), AAAA: frozenset({AAAA}), ANY: frozenset({A, AAAA}), TXT: frozenset({A, AAAA})}
 """Which address records answer which type; TXT gets both (recorded)."""
 NO_KINDS: frozenset[int] = frozenset()
+SHARE = 512
+"""Instances put in random order at a time."""
+LEAST_ADDRESS_BYTES = 16
+"""The smallest A record, its owner a pointer."""
+LEAST_SRV_BYTES = 20
+ROTATED_GROUPS = 256
+"""Four times the rotations that a kept answer has (`cache.py`)."""
 
 Making = Generator[Any, Any, Group | None]
 
@@ -33,14 +40,37 @@ def answer_service(context: Context, plan: Plan) -> Handling:
         found = yield ServiceInstances(plan.name, plan.tag, plan.datacenter, plan.kind is Kind.CONNECT)
     except Unavailable:
         return Answer(rcode=SERVFAIL)
-    usable = [instance for instance in found if instance.is_usable(context.settings.only_passing)]
+    if context.settings.only_passing:
+        usable = [instance for instance in found if instance.is_usable(only_passing=True)]
+    else:
+        usable = [instance for instance in found if CRITICAL not in instance.statuses]
     if not usable:
         return negative(context)
-    context.shuffle(usable)
     ttl_s = context.settings.service_ttl_s(plan.name)
-    answer = yield from _answer_instances(context, usable, plan.datacenter, ttl_s)
+    answer = yield from _answer_instances(context, in_chance_order(context, usable), plan.datacenter, ttl_s)
     answer.rotates = True
     return answer
+
+
+def in_chance_order(context: Context, instances: list[Instance]) -> Iterator[Instance]:
+    """Every instance once, in an order in which each is equally likely to come first.
+
+    A long list is dealt into shares, which are put in order one after the other as they are reached: an answer that
+    takes a few hundred of ten thousand does not pay for the rest.
+    """
+    shares = max(1, len(instances) // SHARE)
+    order = list(range(shares))
+    context.shuffle(order)
+    for number in order:
+        share = instances[number::shares]
+        context.shuffle(share)
+        yield from share
+
+
+def enough_groups(context: Context) -> int:
+    """More groups than one packet can hold, and than a kept answer has rotations to show."""
+    least_bytes = LEAST_SRV_BYTES if context.question.kind == SRV else LEAST_ADDRESS_BYTES
+    return max(context.budget_bytes // least_bytes + 1, ROTATED_GROUPS)
 
 
 def answer_query(context: Context, plan: Plan) -> Handling:
@@ -66,7 +96,7 @@ def _source_address(context: Context) -> str:
     return str(records.unpack_address(subnet.address))
 
 
-def _answer_instances(context: Context, instances: list[Instance], datacenter: str, ttl_s: int) -> Handling:
+def _answer_instances(context: Context, instances: Iterable[Instance], datacenter: str, ttl_s: int) -> Handling:
     if context.question.kind == SRV:
         groups = yield from _srv_groups(context, instances, datacenter, ttl_s)
         return _limited(context, groups, 0)
@@ -83,23 +113,34 @@ def _limited(context: Context, groups: list[Group], group_limit: int) -> Answer:
 
 
 def _address_groups(
-    context: Context, instances: list[Instance], datacenter: str, ttl_s: int
+    context: Context, instances: Iterable[Instance], datacenter: str, ttl_s: int
 ) -> Generator[Any, Any, tuple[list[Group], list[Group]]]:
     """Groups of address records, each once, and groups that begin with a CNAME."""
     groups: dict[tuple[bytes | Name, ...], Group] = {}
     chains: dict[tuple[bytes | Name, ...], Group] = {}
+    seen: set[tuple[str, str]] = set()
+    enough, family = enough_groups(context), FAMILIES.get(context.question.kind, facts.ANY_FAMILY)
+    use_wan = context.use_wan(datacenter)
     for instance in instances:
+        at_node = facts.node_address(instance.node, family, context.use_wan(instance.node.datacenter))
+        place = (facts.service_address(instance, family, use_wan), at_node)
+        if place in seen:
+            continue
+        seen.add(place)
         group = yield from _instance_group(context, instance, datacenter, ttl_s)
         if group is not None:
             first = group.answers[0]
             (chains if first.kind == records.CNAME else groups).setdefault(first.parts, group)
+            if len(groups) >= enough:
+                break
     return list(groups.values()), list(chains.values())
 
 
 def _srv_groups(
-    context: Context, instances: list[Instance], datacenter: str, ttl_s: int
+    context: Context, instances: Iterable[Instance], datacenter: str, ttl_s: int
 ) -> Generator[Any, Any, list[Group]]:
     groups: dict[tuple[str, str, int], Group] = {}
+    enough = enough_groups(context)
     use_wan = context.use_wan(datacenter)
     for instance in instances:
         address = facts.service_address(instance, facts.ANY_FAMILY, use_wan)
@@ -109,6 +150,8 @@ def _srv_groups(
         group = yield from _instance_group(context, instance, datacenter, ttl_s)
         if group is not None:
             groups[key] = _with_meta(context, group, instance, datacenter, ttl_s)
+            if len(groups) >= enough:
+                break
     return list(groups.values())
 
 

@@ -24,6 +24,7 @@ from lictor.state import keys
 from lictor.state.lmdb_store import LmdbStore, open_store
 from lictor.state.machine.catalog import service_index
 from lictor.state.queries import catalog, health
+from lictor.state.queries.instances import names_of
 from lictor.state.rows import decode_node, decode_service
 from lictor.state.store import ReadTxn, StoreError
 
@@ -31,6 +32,7 @@ log = logging.getLogger("agent.dns")
 
 COUNT_MARK = 0x23
 """First byte (`#`) of stamps that count the keys under a prefix instead of reading one."""
+COUNT_BYTES = 4
 MAX_REMEMBERED_SERVICES = 4096
 MAX_COUNTED_PREFIXES = 16384
 UNKNOWN_GENERATION = 0
@@ -44,7 +46,7 @@ class Memory:
     """What outlives a view: decoded services, counts, the map of addresses; all checked by stamps before use."""
 
     def __init__(self) -> None:
-        self.services: dict[tuple[str, bool], tuple[list[tuple[Instance, frozenset[str]]], tuple[Stamp, ...]]] = {}
+        self.services: dict[tuple[str, bool], tuple[list[Instance], tuple[Stamp, ...]]] = {}
         self.counts: dict[bytes, tuple[bytes | None, bytes]] = {}
         self.owners: dict[str, str] = {}
         self.owners_stamps: tuple[Stamp, ...] = ()
@@ -83,18 +85,25 @@ class StateView:
         return None
 
     def _count(self, prefix: bytes) -> bytes:
-        if self._services_index is None:
-            self._services_index = (self._txn.get(_SERVICES_INDEX),)
-        services_index = self._services_index[0]
+        services_index = self._present_services_index()
         counts = self._memory.counts
         known = counts.get(prefix)
         if known is not None and known[0] == services_index:
             return known[1]
-        count = sum(1 for _ in self._txn.scan(prefix)).to_bytes(4, "big")
+        count = sum(1 for _ in self._txn.scan(prefix)).to_bytes(COUNT_BYTES, "big")
+        self._remember_count(prefix, count)
+        return count
+
+    def _remember_count(self, prefix: bytes, count: bytes) -> None:
+        counts = self._memory.counts
         if len(counts) >= MAX_COUNTED_PREFIXES:
             counts.clear()
-        counts[prefix] = (services_index, count)
-        return count
+        counts[prefix] = (self._present_services_index(), count)
+
+    def _present_services_index(self) -> bytes | None:
+        if self._services_index is None:
+            self._services_index = (self._txn.get(_SERVICES_INDEX),)
+        return self._services_index[0]
 
     def _is_unchanged(self, stamps: tuple[Stamp, ...]) -> bool:
         return bool(stamps) and all(self.get(stamp) == value for stamp, value in stamps)
@@ -110,22 +119,20 @@ class StateView:
             services[key] = known
         instances, stamps = known
         if not need.tag:
-            return Found([instance for instance, _ in instances], stamps)
+            return Found(instances, stamps)
         tag = need.tag.lower()
-        return Found([instance for instance, tags in instances if tag in tags], stamps)
+        return Found([instance for instance in instances if tag in instance.tags], stamps)
 
-    def _read_instances(
-        self, service: str, connect: bool
-    ) -> tuple[list[tuple[Instance, frozenset[str]]], tuple[Stamp, ...]]:
+    def _read_instances(self, service: str, connect: bool) -> tuple[list[Instance], tuple[Stamp, ...]]:
         rows = health.service(self._txn, service, connect=connect).value
         prefix = keys.connect_instances(service) if connect else keys.instances(service)
         stamps: list[Stamp] = [
-            (key, self._txn.get(key))
-            for key in sorted({keys.index(service_index(row.service.service)) for row in rows})
+            (key, self._txn.get(key)) for key in sorted({keys.index(service_index(name)) for name in names_of(rows)})
         ]
-        stamps.append((b"#" + prefix, self._count(prefix)))
-        instances = [(instance_facts(row), frozenset([tag.lower() for tag in row.service.tags or ()])) for row in rows]
-        return instances, tuple(stamps)
+        count = len(rows).to_bytes(COUNT_BYTES, "big")
+        self._remember_count(prefix, count)
+        stamps.append((b"#" + prefix, count))
+        return [instance_facts(row) for row in rows], tuple(stamps)
 
     def _find_node(self, need: NodeNamed) -> Found:
         key = keys.node(need.node)

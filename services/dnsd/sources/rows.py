@@ -9,6 +9,8 @@ from lictor.state.queries.read import Instance as InstanceRows
 from lictor.state.rows import Node, Service
 
 REMEMBERED_NODES = 16384
+REMEMBERED_TAGS = 4096
+NO_TAGS: frozenset[str] = frozenset()
 
 
 def node_facts(row: Node) -> NodeFacts:
@@ -38,7 +40,14 @@ def _node_facts(key: _ByIdentity) -> NodeFacts:
 
 
 def instance_facts(rows: InstanceRows) -> Instance:
-    """What DNS needs of a service instance."""
+    """What DNS needs of a service instance; made once for rows that are remembered."""
+    found: Instance | None = rows.derived
+    if found is None:
+        found = rows.derived = _instance_facts(rows)
+    return found
+
+
+def _instance_facts(rows: InstanceRows) -> Instance:
     service = rows.service
     return Instance(
         node=node_facts(rows.node),
@@ -48,7 +57,13 @@ def instance_facts(rows: InstanceRows) -> Instance:
         tagged=_tagged(service),
         weights=service.weights or (1, 1),
         statuses=tuple([check.status for check in rows.checks]),
+        tags=_folded_tags(tuple(service.tags)) if service.tags else NO_TAGS,
     )
+
+
+@lru_cache(maxsize=REMEMBERED_TAGS)
+def _folded_tags(tags: tuple[str, ...]) -> frozenset[str]:
+    return frozenset([tag.lower() for tag in tags])
 
 
 def _tagged(service: Service) -> dict[str, tuple[str, int]]:
