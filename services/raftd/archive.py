@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 import lmdb
 
+from lictor import telemetry
 from lictor.pb.lictor.v1 import raft_pb2, raft_pb2_grpc
 from lictor.state import keys
 from lictor.state.commands import Failed
@@ -27,6 +28,8 @@ from raftd.transport import Transport
 
 PIECE_BYTES = 256 << 10
 FORWARD_TIMEOUT_S = 600.0
+
+_RESTORES = telemetry.sample("raft.restoreUserSnapshot")
 
 
 class ArchiveFailedError(Exception):
@@ -111,8 +114,10 @@ class Archives:
             await asyncio.to_thread(load, archive)
         except UnsoundArchiveError as error:
             raise ArchiveFailedError(str(error)) from error
+        started_s = time.perf_counter()
         async with self._restoring:
             await self._replicate(archive)
+        _RESTORES.since(started_s)
 
     async def _replicate(self, archive: bytes) -> None:
         try:

@@ -32,6 +32,7 @@ from raftd.core.messages import Message, SnapshotChunk
 from raftd.core.raft import Raft
 from raftd.core.snapshot import SnapshotMeta, SnapshotRead, SnapshotWrite
 from raftd.fsm import Batch, StateMachine
+from raftd.metrics import RaftMetrics
 from raftd.proposals import NO_LEADER, Outcome, Proposal, Proposals
 from raftd.reads import WAITING_MAX, Read, Reads
 from raftd.storage.errors import DiskFullError, StorageError
@@ -114,6 +115,8 @@ class Driver:
         """Why writes are refused at the moment, "" when they are not."""
         self._on_failure = on_failure
         self._page = page
+        self._metrics = RaftMetrics()
+        self._metrics.watch(lambda: raft.last_index, lambda: machine.applied_index)
         self.lock_delays = LockDelays()
         """The leader's own table; empty elsewhere."""
         self.session_ttl_min_ns = SESSION_TTL_MIN_NS
@@ -182,7 +185,9 @@ class Driver:
         now_ns = time.monotonic_ns()
         try:
             for message in messages:
+                started_s = time.perf_counter()
                 self.raft.step(now_ns, message)
+                self._metrics.received(message, started_s)
         except Exception as error:
             self._fail(error)
         self.wake()
@@ -290,12 +295,17 @@ class Driver:
         if self._stopped:
             return
         now_ns = time.monotonic_ns()
+        if self.is_leader:
+            self._metrics.maybe_contacts(self._voter_contacts_ns, now_ns)
         try:
             self.raft.tick(now_ns)
             self._proposals.expire(now_ns)
         except Exception as error:
             self._fail(error)
         self._turn()
+
+    def _voter_contacts_ns(self) -> list[int]:
+        return [peer.last_contact_ns for peer in self.raft.peers()]
 
     def _hand_over_proposals(self) -> None:
         proposals, self._gathered = self._gathered, []
@@ -311,6 +321,7 @@ class Driver:
         try:
             index, term = self.raft.propose(now_ns, [proposal.command for proposal in proposals])
             self._proposals.appended(index, term, proposals)
+            self._metrics.proposed(index, len(proposals))
         except NotLeaderError:
             self._refused(proposals)
         except EntryTooLargeError as error:
@@ -351,6 +362,7 @@ class Driver:
             if len(self._reads) > WAITING_MAX:
                 raise TooManyReadsError(f"more than {WAITING_MAX} read barriers are waiting")
             self.raft.read_index(time.monotonic_ns(), contexts)
+            self._metrics.verified(len(reads))
         except NoLeaderError:
             self._reads_refused(self._reads.refused(contexts))
         except TooManyReadsError as error:
@@ -366,8 +378,11 @@ class Driver:
             self.outbound.configure(ready.configuration)
         if ready.messages:
             self.outbound.send(ready.messages)
+            self._metrics.sent(ready.messages)
         if ready.sequence:
             reset = (ready.log_reset.index, ready.log_reset.term) if ready.log_reset is not None else None
+            if ready.entries:
+                self._metrics.writing(ready.sequence, len(ready.entries), self.is_leader)
             self._writer.submit(ready.sequence, LogWrite(reset, ready.hard_state, ready.entries))
         if ready.snapshot_restore is not None:
             self._restore(ready)
@@ -387,6 +402,7 @@ class Driver:
 
     def _publish(self, state: SoftState) -> None:
         previous, self.state = self.state, state
+        self._metrics.state_changed(previous, state)
         self._write_page()
         if previous.role is RoleName.LEADER and state.role is not RoleName.LEADER:
             self._proposals.leadership_lost(time.monotonic_ns())
@@ -416,8 +432,11 @@ class Driver:
         if self._waiting_entries:
             self._waiting_entries.extend(entries)
             return
+        started_s = time.perf_counter()
+        self._metrics.committed(entries[-1].index)
         try:
             batch = self.machine.apply(entries)
+            self._metrics.applied(entries, started_s)
         except StoreError as error:
             log.error("failed to apply committed entries, trying again: error=%s", error)
             self._waiting_entries = list(entries)
@@ -428,6 +447,7 @@ class Driver:
         became_ready = self.is_leader and last.term == self.state.term and self._ready_term != last.term
         if became_ready:
             self._ready_term = last.term
+            self._metrics.barrier_passed()
         self._write_page()
         if batch.released_locks and self.is_leader:
             self.lock_delays.start(batch.released_locks, time.monotonic_ns())
@@ -457,8 +477,10 @@ class Driver:
         assert meta is not None
         log.info("installed remote snapshot: id=%s index=%d", meta.id, meta.index)
         self._waiting_entries = []
+        started_s = time.perf_counter()
         try:
             self.machine.restore(meta)
+            self._metrics.restored(started_s)
         except (StorageError, StoreError) as error:
             # Ending is safe: the snapshot is durable, and the next start begins from it.
             self._on_failure(error if isinstance(error, StorageError) else StorageError(str(error)))
@@ -506,6 +528,7 @@ class Driver:
     def _durable(self, sequence: int) -> None:
         if self._stopped:
             return
+        self._metrics.written(sequence)
         try:
             self.raft.persisted(time.monotonic_ns(), sequence)
         except Exception as error:

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from lictor import telemetry
 from lictor.pb.lictor.v1 import raft_pb2, raft_pb2_grpc
 from raftd.archive import ArchiveFailedError, Archives
 from raftd.calls import CallError, Calls
@@ -25,6 +26,8 @@ UNANSWERED_MAX = 16384
 """Proposals or barriers of one stream on their way; the stream is not read further until some are answered."""
 RESPONSE_ITEMS_MAX = 512
 TOPICS_PER_MESSAGE_MAX = 8192
+
+_PEER_STREAMS = telemetry.counter("rpc.raft_handoff")
 
 _STATES = {
     RoleName.FOLLOWER: "follower",
@@ -234,6 +237,7 @@ class RaftPeerService(raft_pb2_grpc.RaftPeerServicer):
 
     async def Deliver(self, request_iterator: Any, context: Context) -> raft_pb2.DeliverResponse:
         """See raft.proto."""
+        _PEER_STREAMS.increment()
         async for batch in request_iterator:
             self._transport.heard_from(batch.from_id, batch.from_address)
             try:

@@ -9,11 +9,19 @@ import logging
 import random
 import time
 
+from lictor import telemetry
 from lictor.state.store import StoreError
 from raftd.driver import Driver
 from raftd.storage.errors import StorageError
 
 log = logging.getLogger("agent.server.snapshot")
+
+_COPIES = telemetry.sample("raft.snapshot.create")
+_STATE_COPIES = telemetry.sample("raft.fsm.snapshot")
+_PUBLICATIONS = telemetry.sample("raft.snapshot.persist")
+_STATE_PUBLICATIONS = telemetry.sample("fsm.persist")
+_SNAPSHOTS = telemetry.sample("raft.snapshot.takeSnapshot")
+_COMPACTIONS = telemetry.sample("raft.compactLogs")
 
 
 def due(applied_index: int, snapshot_index: int, threshold: int) -> bool:
@@ -46,14 +54,22 @@ class Snapshotter:
         """Take one now. Raises StorageError, StoreError."""
         async with self._lock:
             driver = self._driver
-            started_ns = time.monotonic_ns()
+            started_ns, started_s = time.monotonic_ns(), time.perf_counter()
             generation = driver.machine.generation
             draft = await asyncio.to_thread(driver.machine.copy)
+            for copies in (_COPIES, _STATE_COPIES):
+                copies.since(started_s)
             newest = driver.newest_snapshot
             if generation != driver.machine.generation or draft.index <= (newest.index if newest else 0):
                 return
+            copied_s = time.perf_counter()
             meta = await driver.publish_snapshot(draft)
+            for publications in (_PUBLICATIONS, _STATE_PUBLICATIONS):
+                publications.since(copied_s)
+            published_s = time.perf_counter()
             driver.compact(max(meta.index - self._trailing, 0))
+            _COMPACTIONS.since(published_s)
+            _SNAPSHOTS.since(started_s)
             log.info(
                 "snapshot complete: id=%s index=%d bytes=%d ms=%d",
                 meta.id,

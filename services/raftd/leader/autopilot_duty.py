@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from lictor import telemetry
 from lictor.config.runtime import AutopilotConfig as SeedConfig
 from lictor.state import keys
 from lictor.state.commands import AutopilotSet
@@ -34,6 +35,9 @@ _STATUS_TEXTS = {
 }
 
 log = logging.getLogger("agent.server.autopilot")
+
+_HEALTHY = telemetry.gauge("autopilot.healthy")
+_TOLERANCE = telemetry.gauge("autopilot.failure_tolerance")
 
 
 class _Ignore:
@@ -105,6 +109,8 @@ class AutopilotDuty:
         now_ns = time.monotonic_ns()
         slack_ns = now_ns - started_ns
         self.table.update(self._facts(now_ns), self.config(), self._driver.state.term, now_ns, slack_ns)
+        _HEALTHY.set(float(self.table.healthy))
+        _TOLERANCE.set(float(self.table.failure_tolerance))
 
     def _facts(self, now_ns: int) -> list[Facts]:
         raft = self._driver.raft

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
+from lictor import telemetry
 from lictor.state import keys
 from lictor.state.commands import Failed
 from lictor.state.rows import decode_check, decode_node, decode_service
@@ -24,6 +26,9 @@ CHANGES_PER_MEMBER_MAX = 8
 
 log = logging.getLogger("agent.server")
 leader_log = logging.getLogger("agent.leader")
+
+_RECONCILES = telemetry.sample("leader.reconcile")
+_MEMBER_RECONCILES = telemetry.sample("leader.reconcileMember")
 
 
 def registered(txn: ReadTxn, name: str) -> Registered:
@@ -69,14 +74,19 @@ class CatalogDuty:
         try:
             pause_s = 0.0
             while True:
+                everybody = False
                 try:
                     await asyncio.wait_for(self._wake.wait(), pause_s)
                     names = list(self._pending)
                 except TimeoutError:
+                    everybody = True
                     names = self._everybody()
                 self._wake.clear()
                 self._pending.clear()
+                started_s = time.perf_counter()
                 pause_s = RECONCILE_INTERVAL_S if await self._handle_all(names) else RETRY_S
+                if everybody:
+                    _RECONCILES.since(started_s)
         finally:
             self._gossip.on_change.remove(self.members_changed)
 
@@ -91,8 +101,10 @@ class CatalogDuty:
         """Whether all went well."""
         well = True
         for name in names:
+            started_s = time.perf_counter()
             try:
                 await self._handle(name)
+                _MEMBER_RECONCILES.since(started_s)
             except (NotReplicatedError, RaftError) as error:
                 well = False
                 log.error("failed to reconcile member: member=%s error=%r", name, str(error))

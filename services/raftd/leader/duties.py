@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from lictor import telemetry
 from lictor.config.runtime import RuntimeConfig
 from lictor.state import config_entries, keys
 from lictor.state.commands import ConfigSet, CoordinateBatch, Deregister, Failed, SessionDestroy, TombstoneReap
@@ -43,6 +44,9 @@ RESTART_S = 1.0
 log = logging.getLogger("agent.server")
 session_log = logging.getLogger("agent.server.session")
 
+_INVALIDATIONS = telemetry.sample("session_ttl.invalidate")
+_REAPS = telemetry.sample("leader.reapTombstones")
+
 
 class LeaderDuties:
     """All duties of one server."""
@@ -58,6 +62,7 @@ class LeaderDuties:
         self._coordinates = CoordinateBuffer(
             config.coordinates.update_batch_size, config.coordinates.update_max_batches
         )
+        telemetry.gauge("session_ttl.active").source = lambda: float(len(self._sessions))
         self.lock_delays: LockDelays = driver.lock_delays
         self._tasks: set[asyncio.Task[None]] = set()
         driver.listeners.append(self)
@@ -188,7 +193,9 @@ class LeaderDuties:
             now_ns = time.monotonic_ns()
             for session_id in self._sessions.due(now_ns):
                 session_log.debug("session TTL expired: session=%s", session_id)
+                started_s = time.perf_counter()
                 await self._propose_or_log(SessionDestroy(session_id))
+                _INVALIDATIONS.since(started_s)
             next_ns = self._sessions.next_ns()
             pause_s = SESSION_TICK_MAX_S
             if next_ns is not None:
@@ -203,7 +210,9 @@ class LeaderDuties:
                 bins.hint(read_index(txn, "tombstones"), now_ns)
             index = bins.due(now_ns)
             if index:
+                started_s = time.perf_counter()
                 await self._propose_or_log(TombstoneReap(index))
+                _REAPS.since(started_s)
             await asyncio.sleep(GRANULARITY_NS / 1e9)
 
     async def _flush_coordinates(self) -> None:
