@@ -89,12 +89,18 @@ def decode_entry(payload: Mapping[str, Any]) -> ConfigEntry:
         raise Refused(f"invalid config entry kind: {kind}", "bad-request")
     decoding = _Decoding()
     fields = decoding.fields(payload, _COMMON | _SHAPES[kind], "")
-    if decoding.problems:
-        listed = "\n".join(f"* {problem}" for problem in decoding.problems)
-        raise Refused(f"{len(decoding.problems)} error(s) decoding:\n\n{listed}", "bad-request")
+    decoding.refuse_problems()
     if decoding.unknown:
         raise Refused(several_errors([f"invalid config key {quote(key)}" for key in decoding.unknown]), "bad-request")
     return ConfigEntry(kind, fields.get("Name") or "", config_body(kind, fields))
+
+
+def decode_fields(payload: Mapping[str, Any], shape: Mapping[str, Any]) -> dict[str, Any]:
+    """A body of another shape, decoded as loosely; unknown keys are let be. Errors: Refused, kind `bad-request`."""
+    decoding = _Decoding()
+    fields = decoding.fields(payload, shape, "")
+    decoding.refuse_problems()
+    return fields
 
 
 def validate_entry(entry: ConfigEntry) -> None:
@@ -110,6 +116,11 @@ class _Decoding:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.unknown: list[str] = []
+
+    def refuse_problems(self) -> None:
+        if self.problems:
+            listed = "\n".join(f"* {problem}" for problem in self.problems)
+            raise Refused(f"{len(self.problems)} error(s) decoding:\n\n{listed}", "bad-request")
 
     def fields(self, item: Mapping[str, Any], shape: Mapping[str, Any], path: str) -> dict[str, Any]:
         if MAP in shape:

@@ -12,10 +12,14 @@ from apid.endpoints.agent_metrics import AgentMetricsEndpoints
 from apid.endpoints.agent_monitor import AgentMonitorEndpoints
 from apid.endpoints.agent_self import AgentSelfEndpoints
 from apid.endpoints.catalog import CatalogEndpoints
+from apid.endpoints.config_entries import ConfigEntryEndpoints
+from apid.endpoints.connect_agent import ConnectAgentEndpoints
 from apid.endpoints.coordinate import CoordinateEndpoints
 from apid.endpoints.debug_pprof import DebugPprofEndpoints
+from apid.endpoints.discovery_chain import DiscoveryChainEndpoints
 from apid.endpoints.event import EventEndpoints
 from apid.endpoints.health import HealthEndpoints
+from apid.endpoints.intentions import IntentionEndpoints
 from apid.endpoints.internal_ui import InternalUiEndpoints
 from apid.endpoints.kv import KvEndpoints
 from apid.endpoints.operator import OperatorEndpoints
@@ -48,6 +52,10 @@ AREAS = (
     SnapshotEndpoints,
     InternalUiEndpoints,
     AclEndpoints,
+    ConfigEntryEndpoints,
+    IntentionEndpoints,
+    ConnectAgentEndpoints,
+    DiscoveryChainEndpoints,
 )
 
 

@@ -25,6 +25,7 @@ from raftd.driver import Driver
 from raftd.fsm import Batch
 from raftd.leader.autopilot_duty import AutopilotDuty
 from raftd.leader.catalog_duty import CatalogDuty
+from raftd.leader.certificate_authority import CertificateAuthorityDuty
 from raftd.leader.coordinates import CoordinateBuffer
 from raftd.leader.critical_services import CriticalServices
 from raftd.leader.gossip import Gossip
@@ -58,6 +59,7 @@ class LeaderDuties:
         self._gossip = gossip
         self._catalog = CatalogDuty(driver, proposer, gossip, config.datacenter, config.node_name)
         self._autopilot = AutopilotDuty(driver, proposer, gossip, config.autopilot, self._catalog.servers_joined)
+        self._authority = CertificateAuthorityDuty(driver, proposer, config)
         self._sessions = SessionTimers()
         self._coordinates = CoordinateBuffer(
             config.coordinates.update_batch_size, config.coordinates.update_max_batches
@@ -84,6 +86,7 @@ class LeaderDuties:
         self._begin(self._gossip.fire(NEW_LEADER_EVENT, self._config.node_name.encode()))
         for duty in (
             self._seed,
+            self._authority.run,
             self._catalog.run,
             self._autopilot.watch_health,
             self._autopilot.watch_servers,

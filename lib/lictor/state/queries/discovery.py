@@ -6,21 +6,16 @@ from lictor.state import topics
 from lictor.state.config_entries import Body
 from lictor.state.discovery.compile import Chain, ChainError, Overrides, compile_chain
 from lictor.state.queries import config, operator
-from lictor.state.queries.read import QueryError, Read
+from lictor.state.queries.read import QueryError, Read, max_index
 from lictor.state.store import ReadTxn
 
 
 def chain(txn: ReadTxn, service: str, datacenter: str, overrides: Overrides | None = None) -> Read[Chain]:
-    """The compiled chain; its index is that of the newest entry it is made of. Errors: QueryError."""
-    newest = 1
+    """The compiled chain; its index is that of all entries, as one that goes changes chains too. Errors: QueryError."""
 
     def lookup(kind: str, name: str) -> Body | None:
-        nonlocal newest
         entry = config.entry(txn, kind, name).value
-        if entry is None:
-            return None
-        newest = max(newest, entry.modify_index)
-        return entry.body
+        return None if entry is None else entry.body
 
     ca_config = operator.ca_config(txn).value
     trust_domain = f"{ca_config.cluster_id}.consul" if ca_config is not None else ""
@@ -28,4 +23,4 @@ def chain(txn: ReadTxn, service: str, datacenter: str, overrides: Overrides | No
         compiled = compile_chain(lookup, service, datacenter, trust_domain, overrides)
     except ChainError as error:
         raise QueryError(str(error)) from error
-    return Read(compiled, newest, (topics.CONFIG,))
+    return Read(compiled, max_index(txn, "config-entries"), (topics.CONFIG,))

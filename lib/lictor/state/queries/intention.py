@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lictor.state import keys, topics
 from lictor.state.machine.intention import WILDCARD, describe
 from lictor.state.queries.read import NO_OPTIONS, QueryError, Read, ReadOptions, max_index
@@ -53,11 +55,19 @@ def match(txn: ReadTxn, by_source: bool, name: str, namespace: str = DEFAULT_NAM
     return Read(found, max_index(txn, "connect-intentions"), (topics.INTENTIONS,))
 
 
+def decisive(rows: Sequence[Intention], source_ns: str, source: str) -> Intention | None:
+    """Of a destination's intentions by precedence, the one that decides about a source."""
+    for row in rows:
+        if row.source_ns in (source_ns, WILDCARD) and row.source_name in (source, WILDCARD):
+            return row
+    return None
+
+
 def decide(txn: ReadTxn, source: str, destination: str, default_allow: bool) -> tuple[bool, str]:
     """Whether source may connect to destination, and the reason as shown."""
-    for row in match(txn, False, destination).value:
-        if row.source_ns in (DEFAULT_NAMESPACE, WILDCARD) and row.source_name in (source, WILDCARD):
-            return row.action == "allow", f"Matched intention: {describe(row)}"
+    row = decisive(match(txn, False, destination).value, DEFAULT_NAMESPACE, source)
+    if row is not None:
+        return row.action == "allow", f"Matched intention: {describe(row)}"
     return default_allow, "Default behavior configured by ACLs"
 
 
