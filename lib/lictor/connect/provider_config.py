@@ -1,4 +1,4 @@
-"""The built-in provider's configuration: decoding, defaults, what is refused (Consul 1.7: provider_consul_config.go)."""
+"""The built-in provider's configuration: decoding, defaults, refusals (Consul 1.7: provider_consul_config.go)."""
 
 from __future__ import annotations
 

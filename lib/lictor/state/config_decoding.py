@@ -139,6 +139,9 @@ class _Decoding:
         if value is None or shape == ANYTHING:
             return value
         if isinstance(shape, dict):
+            # A block of HCL is a list of one object.
+            if isinstance(value, list) and len(value) == 1:
+                value = value[0]
             if isinstance(value, Mapping):
                 return self.fields(value, shape, path)
             return self._wrong(path, "a map", value)

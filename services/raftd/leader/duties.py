@@ -11,10 +11,10 @@ import msgspec
 
 from lictor import telemetry
 from lictor.config.runtime import RuntimeConfig
-from lictor.state import config_entries, keys
-from lictor.state.commands import ConfigSet, CoordinateBatch, Deregister, Failed, SessionDestroy, TombstoneReap
+from lictor.state import keys
+from lictor.state.commands import CoordinateBatch, Deregister, SessionDestroy, TombstoneReap
 from lictor.state.precheck import LockDelays, session_ttl_ns
-from lictor.state.rows import Check, ConfigEntry, Coordinate, decode_check, decode_session
+from lictor.state.rows import Check, Coordinate, decode_check, decode_session
 from lictor.state.store import ReadTxn
 from lictor.state.writer import read_index
 from raftd.calls import CallError, Calls
@@ -26,6 +26,7 @@ from raftd.fsm import Batch
 from raftd.leader.autopilot_duty import AutopilotDuty
 from raftd.leader.catalog_duty import CatalogDuty
 from raftd.leader.certificate_authority import CertificateAuthorityDuty
+from raftd.leader.config_seed import ConfigSeed
 from raftd.leader.coordinates import CoordinateBuffer
 from raftd.leader.critical_services import CriticalServices
 from raftd.leader.gossip import Gossip
@@ -59,6 +60,7 @@ class LeaderDuties:
         self._gossip = gossip
         self._catalog = CatalogDuty(driver, proposer, gossip, config.datacenter, config.node_name)
         self._autopilot = AutopilotDuty(driver, proposer, gossip, config.autopilot, self._catalog.servers_joined)
+        self._config_seed = ConfigSeed(driver, proposer, config.config_entries_bootstrap)
         self._authority = CertificateAuthorityDuty(driver, proposer, config)
         self._sessions = SessionTimers()
         self._coordinates = CoordinateBuffer(
@@ -174,22 +176,7 @@ class LeaderDuties:
 
     async def _seed(self) -> None:
         await self._autopilot.seed_config()
-        for item in self._config.config_entries_bootstrap:
-            await self._seed_entry(item)
-
-    async def _seed_entry(self, item: dict[str, Any]) -> None:
-        """A configuration entry of the agent's files; one that is stored already is kept as it is."""
-        kind, name = str(item.get("Kind", "")), str(item.get("Name", ""))
-        if kind not in config_entries.KINDS:
-            log.error("failed to bootstrap config entry: kind=%r name=%r error=%r", kind, name, "unknown kind")
-            return
-        with self._driver.machine.store.read() as txn:
-            if txn.get(keys.config_entry(kind, name)) is not None:
-                return
-        entry = ConfigEntry(kind, name, config_entries.config_body(kind, item))
-        result = await self._proposer.propose(ConfigSet(entry, cas_index=0))
-        if isinstance(result, Failed):
-            log.error("failed to bootstrap config entry: kind=%s name=%s error=%r", kind, name, result.text)
+        await self._config_seed.run()
 
     async def _expire_sessions(self) -> None:
         while True:
