@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from gossipd import files
+from gossipd import files, metrics
 from gossipd.addresses import AddressError, dial_error, join_host_port, resolve, split_address
 from gossipd.core.config import PoolConfig
 from gossipd.core.effects import (
@@ -53,6 +53,7 @@ from gossipd.wire.stream import (
     seal_stream,
 )
 from gossipd.wire.swim import encode_ack, encode_ping
+from lictor.telemetry import Sample
 
 MAX_TIMER_S = 3600.0
 LEAVE_MARGIN_S = 2.0
@@ -110,6 +111,7 @@ class PoolDriver:
         self._stream_timeout_s = stream_timeout_s
         self._transport = Transport(self._on_packet, self._on_stream, stream_timeout_s, self._logs["memberlist"])
         self._pool: Pool | None = None
+        self._metrics: metrics.PoolMetrics | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed_ns = 0
         self._stopped = False
@@ -148,6 +150,8 @@ class PoolDriver:
             self.setup.keyring,
             snapshotter,
         )
+        self._metrics = metrics.PoolMetrics(self.pool)
+        self._metrics.start()
         self.pool.start(self.tags, self._clock_ns())
         self._settle()
         if self._previous:
@@ -172,6 +176,8 @@ class PoolDriver:
     async def stop(self) -> None:
         """Stop at once, without a word to the pool."""
         self._stopped = True
+        if self._metrics is not None:
+            self._metrics.stop()
         if self._timer is not None:
             self._timer.cancel()
         await self._transport.stop()
@@ -224,8 +230,11 @@ class PoolDriver:
 
     def _tick(self) -> None:
         self._timer = None
+        started_s, rounds = time.perf_counter(), self.pool.swim.counters["gossip"]
         self.pool.tick(self._clock_ns())
         self._settle()
+        if self.pool.swim.counters["gossip"] != rounds:
+            metrics.GOSSIP_ROUNDS.since(started_s)
 
     def _send(self, effect: SendPacket) -> None:
         data = seal(effect.parts, self._security, effect.crc, self.setup.compression)
@@ -248,9 +257,11 @@ class PoolDriver:
                 for member_listener in tuple(self.member_listeners):
                     member_listener(effect)
             case UserEventReceived(event):
+                metrics.user_event(event.name)
                 for event_listener in tuple(self.event_listeners):
                     event_listener(event)
             case QueryReceived():
+                metrics.query(effect.query.name)
                 for query_listener in tuple(self.query_listeners):
                     query_listener(effect)
             case QueryAnswered():
@@ -269,17 +280,18 @@ class PoolDriver:
                 if self.setup.keyring_path is not None:
                     files.save_keyring(self.setup.keyring_path, keys)
             case SnapshotAppend(text, flush):
-                assert self._snapshot is not None
-                self._write_snapshot(lambda file: file.append(text, flush))
+                self._write_snapshot(lambda file: file.append(text, flush), metrics.SNAPSHOT_APPENDS)
             case SnapshotRewrite(text):
-                self._write_snapshot(lambda file: file.rewrite(text))
+                self._write_snapshot(lambda file: file.rewrite(text), metrics.SNAPSHOT_REWRITES)
             case _:
                 raise AssertionError(f"unknown effect {effect!r}")
 
-    def _write_snapshot(self, write: Callable[[files.SnapshotFile], None]) -> None:
+    def _write_snapshot(self, write: Callable[[files.SnapshotFile], None], durations: Sample) -> None:
         assert self._snapshot is not None
+        started_s = time.perf_counter()
         try:
             write(self._snapshot)
+            durations.since(started_s)
         except OSError as error:
             # A full disk must not stop gossip: the snapshot only speeds up the next start.
             self._logs["serf"].error("serf: Failed to update snapshot: %s", error)
@@ -387,7 +399,9 @@ class PoolDriver:
     async def _push_pull(self, to: tuple[str, int], join: bool, ignore_old_events: bool = False) -> None:
         """Exchange views with one node. Raises StreamFailed, MergeRefused."""
         self._logs["memberlist"].debug("memberlist: Initiating push/pull sync with: %s", join_host_port(*to))
+        started_s = time.perf_counter()
         answer = await self._ask_over_stream(to, self._own_view(join), self._stream_timeout_s)
+        metrics.PUSH_PULLS.since(started_s)
         if not isinstance(answer, PushPull):
             raise StreamFailed(f"received invalid msgType, expected pushPull, got {type(answer).__name__}")
         # The responder echoes the flag, but what counts here is what we asked for.

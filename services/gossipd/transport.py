@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 
+from gossipd import metrics
 from gossipd.addresses import dial_error, join_host_port
 from gossipd.core.effects import Endpoint
 from gossipd.wire.errors import ProtocolError
@@ -54,6 +55,7 @@ class Stream:
 
     async def write(self, data: bytes) -> None:
         self._writer.write(data)
+        metrics.TCP_SENT.add(len(data))
         await self._writer.drain()
 
     def close(self) -> None:
@@ -63,9 +65,11 @@ class Stream:
 async def open_stream(host: str, port: int) -> Stream:
     """Raises StreamFailed."""
     try:
-        return Stream(*await asyncio.open_connection(host, port))
+        stream = Stream(*await asyncio.open_connection(host, port))
     except OSError as error:
         raise StreamFailed(dial_error(host, port, error)) from error
+    metrics.TCP_CONNECTED.increment()
+    return stream
 
 
 class _Packets(asyncio.DatagramProtocol):
@@ -74,6 +78,7 @@ class _Packets(asyncio.DatagramProtocol):
         self._log = log
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        metrics.UDP_RECEIVED.add(len(data))
         self._handler(data, (addr[0], addr[1]))
 
     def error_received(self, exc: Exception) -> None:
@@ -108,6 +113,7 @@ class Transport:
     def send(self, data: bytes, to: tuple[str, int]) -> None:
         if self._udp is not None and not self._udp.is_closing():
             self._udp.sendto(data, to)
+            metrics.UDP_SENT.add(len(data))
 
     async def stop(self) -> None:
         if self._udp is not None:
@@ -117,6 +123,7 @@ class Transport:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         stream = Stream(reader, writer)
+        metrics.TCP_ACCEPTED.increment()
         if self._streams >= MAX_STREAMS:
             self._log.error("memberlist: Too many pending push/pull requests")
             stream.close()

@@ -3,6 +3,7 @@
 Also the other side: answering pings, and pinging on behalf of others.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from gossipd.core.timers import TimerKind
 
 MAX_SEQUENCE = 2**32 - 1
 MAX_RELAYED_PINGS = 1024
+MAX_KEPT_DURATIONS = 256
 NACK_PROTOCOL = 4
 STREAM_PING_PROTOCOL = 3
 
@@ -57,6 +59,8 @@ class Prober:
         self.listener = listener
         self._sequence = 0
         self._probe: _Probe | None = None
+        self.durations_ns: deque[int] = deque(maxlen=MAX_KEPT_DURATIONS)
+        """How long the last probes took, for whoever takes them out."""
         self._tick_missed = False
         self._next_tick_ns = 0
         self._relayed: dict[int, _RelayedPing] = {}
@@ -85,6 +89,8 @@ class Prober:
             return
         config, now_ns = self.context.config, self.context.now_ns
         awareness = self.swim.awareness
+        if awareness.score:
+            self.swim.counters["degraded_probe"] += 1
         probe = _Probe(self._next_sequence(), target, now_ns, now_ns + awareness.scaled(config.probe_interval_ns))
         self._probe = probe
         to = Endpoint(target.host, target.port)
@@ -157,6 +163,8 @@ class Prober:
 
     def _finish(self, awareness_delta: int) -> None:
         self.swim.awareness.apply(awareness_delta)
+        if self._probe is not None:
+            self.durations_ns.append(self.context.now_ns - self._probe.sent_ns)
         self._probe = None
         if self._tick_missed:
             self._tick_missed = False

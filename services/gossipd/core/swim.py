@@ -61,6 +61,8 @@ class Swim:
         self.awareness = Awareness(context.config.awareness_max_multiplier)
         self.incarnation = 0
         self.leaving = False
+        self.counters: Counter[str] = Counter()
+        """Messages by kind, taken to be true or not, and probes by a node that is not well."""
         self.suspicions: dict[str, Suspicion] = {}
         # How many live nodes speak which versions: a merge compares with these, not with every node.
         self.alive_versions: Counter[bytes] = Counter()
@@ -104,6 +106,7 @@ class Swim:
 
     def handle_alive(self, message: Alive, own: bool = False) -> None:
         """`own` marks what this node says of itself."""
+        self.counters["alive"] += 1
         context = self.context
         is_local = message.node == context.config.name
         if self.leaving and is_local:
@@ -193,6 +196,7 @@ class Swim:
         )
 
     def handle_suspect(self, message: Suspect) -> None:
+        self.counters["suspect"] += 1
         known = self.nodes.get(message.node)
         if known is None or message.incarnation < known.incarnation:
             return
@@ -248,6 +252,7 @@ class Swim:
         self.handle_dead(Dead(node.incarnation, name, self.context.config.name))
 
     def handle_dead(self, message: Dead, waiter: int = 0) -> None:
+        self.counters["dead"] += 1
         known = self.nodes.get(message.node)
         if known is None or message.incarnation < known.incarnation:
             return
@@ -310,6 +315,7 @@ class Swim:
     def gossip_due(self) -> None:
         """Tell a few random nodes the rumours."""
         self._gossip_armed = False
+        self.counters["gossip"] += 1
         config = self.context.config
         room_bytes = config.packet_bytes - COMPOUND_HEADER_BYTES - config.sealing_overhead_bytes
         for node in draw_distinct(self.nodes, config.gossip_nodes, self._gossips_with, self.context.random):
