@@ -10,6 +10,7 @@ from typing import Protocol
 
 from dnsd.configure import recursors_of, settings_of, staleness_of
 from dnsd.engine import Engine
+from dnsd.metrics import DnsMetrics
 from dnsd.rpc import StatusServer
 from dnsd.sources.forwarder import Forwarder
 from dnsd.sources.local import LocalState
@@ -39,7 +40,9 @@ class Driver:
         token = config.acl.tokens.default
         self._forwarders = (Forwarder(config.data_dir, token), Forwarder(config.data_dir, token))
         self._source = self._make_source(config)
-        self.engine = Engine(settings_of(config), self._source, recursors_of(config))
+        self.engine = Engine(
+            settings_of(config), self._source, recursors_of(config), metrics=DnsMetrics(config.node_name)
+        )
         self.udp_listeners: list[UdpListener] = []
         self.tcp_listeners: list[TcpListener] = []
         self._retiring: set[asyncio.Task[None]] = set()

@@ -12,6 +12,7 @@ import struct
 import time
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from dnsd.core.needs import Handling, OutsideAddresses, Relay, Unavailable
 from dnsd.core.question import CD, HEADER_BYTES, OPCODE_MASK, RD, Question, Refusal, parse
 from dnsd.core.records import SERVFAIL
 from dnsd.core.settings import Settings
+from dnsd.metrics import DnsMetrics
 from dnsd.recursors import Recursors
 from dnsd.sources.source import Source, View
 from lictor.logs import quoted
@@ -42,7 +44,7 @@ _key = struct.Struct("!HHHl").pack
 class Waiting:
     """An answer that needs something fetched first."""
 
-    __slots__ = ("handling", "need", "packet", "question", "transport")
+    __slots__ = ("handling", "need", "packet", "question", "started_s", "transport")
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Waiting:
         self.transport = transport
         self.handling = handling
         self.need = need
+        self.started_s = perf_counter()
 
 
 class Engine:
@@ -69,7 +72,9 @@ class Engine:
         recursors: Recursors,
         clock_s: Callable[[], float] = time.time,
         chance: random.Random | None = None,
+        metrics: DnsMetrics | None = None,
     ) -> None:
+        self.metrics = metrics or DnsMetrics("")
         self.settings = settings
         self.source = source
         self.recursors = recursors
@@ -86,6 +91,13 @@ class Engine:
 
     def answer(self, packet: bytes, transport: Transport, client_address: str, view: View) -> bytes | Waiting | None:
         """The response with its ID, what to wait for, or None for what gets no answer."""
+        started_s = perf_counter()
+        response = self._answer(packet, transport, client_address, view)
+        if isinstance(response, bytes):
+            self.metrics.answered(packet, started_s)
+        return response
+
+    def _answer(self, packet: bytes, transport: Transport, client_address: str, view: View) -> bytes | Waiting | None:
         now_s = int(self._clock_s())
         exact = packet[ID_BYTES:] if transport is Transport.UDP else TCP_MARK + packet[ID_BYTES:]
         entry = self.cache.find(exact, view.get, now_s)
@@ -178,6 +190,7 @@ class Engine:
             try:
                 need = step()
             except StopIteration as stop:
+                self.metrics.answered(waiting.packet, waiting.started_s)
                 return self._finish(
                     waiting.packet, waiting.question, waiting.question, waiting.transport, stop.value, None, None
                 )

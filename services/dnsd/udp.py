@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from dnsd.core.message import Transport
+from dnsd.core.records import PTR
 from dnsd.engine import Engine, Waiting
 
 log = logging.getLogger("agent.dns")
@@ -79,13 +80,14 @@ class UdpListener:
         receive, send = self._socket.recvfrom_into, self._socket.sendto
         engine, buffer, data = self._engine, self._buffer, self._batch_view
         find, now_s = engine.cache.find, int(time.time())
+        started_s, kept, kept_reverse = time.perf_counter(), 0, 0
         with engine.source.view() as view:
             get = view.get
             for _ in range(BATCH):
                 try:
                     size, client = receive(buffer)
                 except (BlockingIOError, InterruptedError):
-                    return
+                    break
                 except OSError as error:
                     # An ICMP error of an earlier answer; the socket itself is fine.
                     log.debug("udp receive failed: error=%s", error)
@@ -94,6 +96,8 @@ class UdpListener:
                 response: bytes | Waiting | None
                 if entry is not None:
                     response = bytes(data[:ID_BYTES]) + entry.take()
+                    kept += 1
+                    kept_reverse += entry.question.kind == PTR
                 else:
                     response = engine.answer(bytes(data[:size]), Transport.UDP, client[0], view)
                     if response is None:
@@ -107,6 +111,8 @@ class UdpListener:
                 except OSError:
                     # The send buffer is full or the client unreachable: it will ask again.
                     self.dropped += 1
+        if kept:
+            engine.metrics.kept(kept, kept_reverse, started_s)
 
     def _wait(self, waiting: Waiting, client: Any) -> None:
         if len(self._waiting) >= MAX_WAITING:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from dnsd.core.needs import Unavailable
+from dnsd.metrics import STALE_ANSWERS
 from dnsd.sources.local import LocalState, StateView
 from dnsd.sources.remote import RemoteSource
 from dnsd.sources.source import Found, View
@@ -112,4 +113,5 @@ class ServerSource:
             return self.staleness.allow_stale
         if age_s > NOTABLE_STALENESS_S:
             self.stale_answers += 1
+            STALE_ANSWERS.increment()
         return self.staleness.may_use(age_s)

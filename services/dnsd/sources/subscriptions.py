@@ -17,6 +17,7 @@ import msgspec
 
 from dnsd.core.cache import Stamp
 from dnsd.core.needs import Unavailable
+from dnsd.metrics import STALE_ANSWERS
 from dnsd.sources.forwarder import Asking, Reply
 from dnsd.sources.staleness import Staleness
 
@@ -127,6 +128,7 @@ class Subscriptions:
             return GONE
         if subscription.is_last_known:
             self.last_known_answers += 1
+            STALE_ANSWERS.increment()
         return subscription.version.to_bytes(8, "big")
 
     async def fetch(self, topic: Topic, timeout_s: float) -> Known | None:
