@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -59,10 +60,27 @@ class ForwardServicer(forward_pb2_grpc.ForwardServicer):
                 task.cancel()
             await asyncio.gather(reader, *tasks, return_exceptions=True)
 
+    async def HandleEndless(
+        self, request: forward_pb2.HttpRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[forward_pb2.HttpResponse]:
+        response = await self._dispatched(request)
+        yield _message(request, response, response.body)
+        if response.stream is not None:
+            async with aclosing(response.stream) as pieces:  # type: ignore[type-var]
+                async for piece in pieces:
+                    yield forward_pb2.HttpResponse(id=request.id, body=piece)
+
     async def _answer(self, message: forward_pb2.HttpRequest) -> forward_pb2.HttpResponse:
+        response = await self._dispatched(message)
+        body = response.body
+        if response.stream is not None:
+            body = b"".join([piece async for piece in response.stream])
+        return _message(message, response, body)
+
+    async def _dispatched(self, message: forward_pb2.HttpRequest) -> Response:
         path = unescape_path(message.path.encode("latin-1"))
         if path is None:
-            return forward_pb2.HttpResponse(id=message.id, status=400)
+            return Response(400)
         query = message.query.encode("latin-1")
         target = message.path.encode("latin-1") + (b"?" + query if query else b"")
         headers = [
@@ -73,19 +91,19 @@ class ForwardServicer(forward_pb2_grpc.ForwardServicer):
         )
         request.internal = True
         answer = self._dispatcher.dispatch(request)
-        response = answer if isinstance(answer, Response) else await answer
-        body = response.body
-        if response.stream is not None:
-            body = b"".join([piece async for piece in response.stream])
-        return forward_pb2.HttpResponse(
-            id=message.id,
-            status=response.status,
-            headers=[
-                forward_pb2.Header(name=name.decode("latin-1"), value=value.decode("latin-1"))
-                for name, value in response.headers
-            ],
-            body=body,
-        )
+        return answer if isinstance(answer, Response) else await answer
+
+
+def _message(request: forward_pb2.HttpRequest, response: Response, body: bytes) -> forward_pb2.HttpResponse:
+    return forward_pb2.HttpResponse(
+        id=request.id,
+        status=response.status,
+        headers=[
+            forward_pb2.Header(name=name.decode("latin-1"), value=value.decode("latin-1"))
+            for name, value in response.headers
+        ],
+        body=body,
+    )
 
 
 def add_forward(servicer: ForwardServicer, server: grpc.aio.Server) -> None:

@@ -158,6 +158,8 @@ class ConsensusService(raft_pb2_grpc.ConsensusServicer):
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many subscribers to changes")
             raise AssertionError("abort always raises")
         try:
+            # Tells the caller that from here on nothing escapes it.
+            await context.send_initial_metadata(())
             while True:
                 change = await subscriber.next()
                 topics = [topic.encode("utf-8", "surrogateescape") for topic in change.topics]

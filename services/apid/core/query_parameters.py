@@ -46,6 +46,7 @@ QUERY_PARAMETERS: Mapping[str, QueryParameter] = {
     "logjson": _flag("Lines of JSON."),
     "loglevel": QueryParameter("The lowest level to show."),
     "max_stale": QueryParameter("Allow a stale answer up to this age, e.g. 10s."),
+    "min_interval_ms": _number("At most one answer in so many milliseconds; changes between are merged."),
     "name": QueryParameter("A name."),
     "near": QueryParameter("Nearest to this node first; _agent is this agent, _ip the caller."),
     "node": QueryParameter("A regular expression for node names."),
@@ -71,6 +72,10 @@ QUERY_PARAMETERS: Mapping[str, QueryParameter] = {
     "source-type": QueryParameter("What the source is."),
     "stale": _flag("Let any server answer."),
     "tag": QueryParameter("A tag that instances must have; may be repeated."),
+    "topic": QueryParameter(
+        "What to watch, once for each: kv/<prefix>, kv/<key>?exact, health/<service>?passing&tag=…, services, nodes, "
+        "sessions, events."
+    ),
     "wait": QueryParameter("How long to block, e.g. 30s."),
     "wan": QueryParameter("The WAN pool instead of the LAN pool."),
 }

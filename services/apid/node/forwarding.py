@@ -9,6 +9,8 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import grpc
 
@@ -42,6 +44,9 @@ KEEPALIVE_OPTIONS = (
 )
 _CLIENT_REQUESTS = telemetry.counter("client.rpc")
 REMOTE_UNREACHABLE = "Remote DC has no server currently reachable"
+
+
+Call = Callable[[grpc.aio.Channel, forward_pb2.HttpRequest, Request], Awaitable[Response]]
 
 
 class Forwarder:
@@ -89,6 +94,13 @@ class Forwarder:
 
     async def send(self, request: Request, datacenter: str = "") -> Response:
         """The answer of a server of the datacenter (own one when empty). Errors: HttpError."""
+        return await self._send(request, datacenter, self._call)
+
+    async def send_endless(self, request: Request, datacenter: str = "") -> Response:
+        """The same for an answer without end: its stream breaks off with HttpError when the server is lost."""
+        return await self._send(request, datacenter, self._call_endless)
+
+    async def _send(self, request: Request, datacenter: str, call: Call) -> Response:
         if request.hops >= MAX_HOPS:
             raise HttpError("request was passed on too often")
         own = not datacenter or datacenter == self._datacenter
@@ -112,7 +124,7 @@ class Forwarder:
                 self._failed(servers, address)
                 continue
             try:
-                return await self._call(channel, message, request)
+                return await call(channel, message, request)
             except grpc.aio.AioRpcError as error:
                 last_error = error.details() or error.code().name
                 self._failed(servers, address)
@@ -164,6 +176,21 @@ class Forwarder:
         headers = [(header.name.encode("latin-1"), header.value.encode("latin-1")) for header in answer.headers]
         return Response(answer.status, answer.body, headers=headers)
 
+    async def _call_endless(
+        self, channel: grpc.aio.Channel, message: forward_pb2.HttpRequest, request: Request
+    ) -> Response:
+        call = stubs.forward(channel).HandleEndless(message)
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                answer = await call.read()
+        except TimeoutError:
+            call.cancel()
+            raise HttpError("rpc error making call: the server does not answer") from None
+        if answer is grpc.aio.EOF:
+            raise HttpError("rpc error making call: the server gave no answer")
+        headers = [(header.name.encode("latin-1"), header.value.encode("latin-1")) for header in answer.headers]
+        return Response(answer.status, answer.body, headers=headers, stream=_pieces(call))
+
     async def _ready_channel(self, address: str) -> grpc.aio.Channel:
         """A connected channel, so that a request is not sent to a server that is known to be away."""
         channel = self._channels.get(address)
@@ -197,6 +224,17 @@ class Forwarder:
 
 # Compression, indentation and connection handling are between this apid and its own client.
 _NOT_PASSED_ON = frozenset((b"accept-encoding", b"connection", b"host", b"content-length", b"transfer-encoding"))
+
+
+async def _pieces(call: Any) -> AsyncIterator[bytes]:
+    """The bodies of a stream's further messages. Errors: HttpError when it breaks off."""
+    try:
+        while (message := await call.read()) is not grpc.aio.EOF:
+            yield message.body
+    except grpc.aio.AioRpcError as error:
+        raise HttpError(f"rpc error making call: {error.details() or error.code().name}") from None
+    finally:
+        call.cancel()
 
 
 def _addresses(members: Members, datacenter: str) -> list[str]:

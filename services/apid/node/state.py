@@ -43,6 +43,11 @@ class StateReader:
         self._store: LmdbStore | None = None
         self._generation = -1
 
+    @property
+    def generation(self) -> int:
+        """Of the state file that was read last."""
+        return self._generation
+
     def raft(self) -> RaftState:
         """The page's present content; before raftd's first start a server that knows no leader."""
         page = self._page
@@ -100,6 +105,21 @@ class Watcher:
     def __init__(self) -> None:
         self.event = asyncio.Event()
 
+    def wake(self) -> None:
+        self.event.set()
+
+
+class CalledWatcher(Watcher):
+    """One that is called instead, for every change."""
+
+    __slots__ = ("_callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+
+    def wake(self) -> None:
+        self._callback()
+
 
 class Changes:
     """raftd's change stream, and who waits on it."""
@@ -133,6 +153,12 @@ class Changes:
         self._waiters.add(watcher, topics)
         return watcher
 
+    def call(self, topics: Iterable[str], callback: Callable[[], None]) -> Watcher:
+        """Calls back at every change of the topics, until the watcher is passed to `forget`."""
+        watcher = CalledWatcher(callback)
+        self._waiters.add(watcher, topics)
+        return watcher
+
     def forget(self, watcher: Watcher) -> None:
         self._waiters.remove(watcher)
 
@@ -157,7 +183,8 @@ class Changes:
             try:
                 stub = stubs.consensus(self._daemon.channel())
                 call = stub.Changes(raft_pb2.ChangesRequest(), metadata=self._daemon.metadata)
-                # What changed while nobody listened is unknown: everybody looks again.
+                # What changed while nobody listened is unknown: everybody looks again, once raftd listens to us.
+                await call.initial_metadata()
                 self._wake((EVERYTHING,))
                 async for message in call:
                     self._take(message)
@@ -181,6 +208,6 @@ class Changes:
 
     def _wake(self, topics: Iterable[str]) -> None:
         for watcher in self._waiters.woken(topics):
-            watcher.event.set()
+            watcher.wake()
         for listener in self.listeners:
             listener(topics)
