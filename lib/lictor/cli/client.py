@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -205,6 +206,25 @@ class Client:
             self._expect(Answer(response.status, response.headers, response.read()), (200,))
         while line := response.readline():
             yield line.rstrip(b"\n")
+
+    def stream_for(self, path: str, seconds: float, query: Query | None = None) -> Iterator[bytes]:
+        """As `stream`, and it ends after so many seconds."""
+        end_s = time.monotonic() + seconds
+        response = self.open("GET", path, query)
+        if response.status != 200:
+            self._expect(Answer(response.status, response.headers, response.read()), (200,))
+        connection = self._connection
+        assert connection is not None, "just opened"
+        try:
+            while (left_s := end_s - time.monotonic()) > 0:
+                connection.sock.settimeout(left_s)
+                if not (line := response.readline()):
+                    return
+                yield line.rstrip(b"\n")
+        except TimeoutError:
+            return
+        finally:
+            self.close()
 
     def _target(self, path: str, query: Query | None, stale: bool) -> str:
         values = list(query.items()) if isinstance(query, dict) else list(query or ())

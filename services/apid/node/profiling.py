@@ -54,11 +54,11 @@ async def trace(seconds: float) -> str:
     """How late the event loop came back from short sleeps: what clients of a busy process notice."""
     loop = asyncio.get_running_loop()
     begin_s = loop.time()
-    lines = ["seconds\tlate_ms\ttasks"]
+    lines = ["seconds\tlate_ms"]
     while (now_s := loop.time()) < begin_s + seconds:
         await asyncio.sleep(TRACE_STEP_S)
         late_ms = (loop.time() - now_s - TRACE_STEP_S) * 1000
-        lines.append(f"{now_s - begin_s:.3f}\t{late_ms:.3f}\t{len(asyncio.all_tasks())}")
+        lines.append(f"{now_s - begin_s:.3f}\t{late_ms:.3f}")
     return "\n".join(lines) + "\n"
 
 
@@ -68,7 +68,10 @@ def stacks() -> str:
     tasks = sorted(asyncio.all_tasks(), key=lambda task: task.get_name())
     out.write(f"tasks: {len(tasks)}\n\n")
     for task in tasks[:SHOWN_TASKS]:
-        task.print_stack(limit=STACK_FRAMES, file=out)
+        out.write(f"{task.get_name()}: {task.get_coro()!r}\n")
+        for frame in task.get_stack(limit=STACK_FRAMES):
+            # Frames of compiled code have no line.
+            out.write(f"  {frame.f_code.co_filename}:{frame.f_lineno or 0} {frame.f_code.co_qualname}\n")
         out.write("\n")
     frames = sys._current_frames()
     threads = threading.enumerate()
