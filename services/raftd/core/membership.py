@@ -58,6 +58,12 @@ class Membership:
                 return configuration, entry_index
         raise AssertionError(f"configuration at {index} is forgotten; oldest known is {self._history[0][0]}")
 
+    def may_be_voter(self, server_id: str, committed_index: int) -> bool:
+        """Whether the server votes in any configuration that may be the committed one, when `committed_index` is
+        known to be committed."""
+        _, oldest = self.at(committed_index)
+        return any(configuration.is_voter(server_id) for index, configuration in self._history if index >= oldest)
+
     def _note_change(self) -> None:
         self.voters = self.current.voters
         self.changed = True

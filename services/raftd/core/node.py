@@ -203,11 +203,9 @@ class Node:
     @property
     def may_campaign(self) -> bool:
         """A voter may; and one whose vote is being taken away, until that is known to be committed: the others may need
-        its log to commit it (dissertation 4.2.2). Its own vote does not count then."""
-        if self.is_voter:
-            return True
-        committed, _ = self.membership.at(self.commit_index)
-        return self.membership.current_index > self.commit_index and committed.is_voter(self.id)
+        its log to commit it (dissertation 4.2.2). Its own vote does not count then. A server that restarts knows of no
+        commitment, so every configuration that may still be the committed one counts."""
+        return self.membership.may_be_voter(self.id, self.commit_index)
 
     @property
     def is_sole_voter(self) -> bool:

@@ -109,6 +109,22 @@ def test_a_server_losing_its_vote_still_campaigns_when_its_log_is_needed() -> No
     assert bench["n2"].raft.configuration.voters == ("n2",)
 
 
+def test_it_does_so_after_a_restart_too_when_it_knows_of_no_commitment() -> None:
+    """4.2.2"""
+    bench = Bench(2)
+    leader = bench.elect("n1")
+    bench.cut = {"n1"}
+    leader.raft.propose_configuration_change(bench.now_ns, ConfigurationChange(ChangeKind.DEMOTE, "n1"))
+    bench.settle()
+    for name in bench.nodes:
+        bench.restart(name)
+    assert bench["n1"].raft.commit_index < bench["n1"].raft.last_index
+    bench.cut = set()
+    bench.advance(20_000)
+    assert bench["n2"].role == RoleName.LEADER
+    assert bench["n2"].raft.configuration.voters == ("n2",)
+
+
 def test_leadership_is_transferred_without_waiting_for_a_timeout() -> None:
     """3.10"""
     bench = Bench(3)
