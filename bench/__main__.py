@@ -15,6 +15,8 @@ from bench.http_load import ETCD_GET, ETCD_PUT, PUT_UNIQUE_KEYS, rate
 from bench.memory import tree_pss_mb
 from bench.peers import PeerMissing, etcd
 from bench.report import DEFAULT_RUNS, Measure, measure, show
+from bench.scale import bench_scale
+from bench.watchers import bench_watchers
 from tools.agents import Agent, make_agent, running, temporary_folder, wait_until
 
 INSTANCES = 10
@@ -148,6 +150,8 @@ PARTS: dict[str, Callable[[], None]] = {
     "memory": bench_memory,
     "cluster": bench_cluster,
     "detection": bench_detection,
+    "scale": bench_scale,
+    "watchers": bench_watchers,
 }
 
 

@@ -1,9 +1,9 @@
 """One service of 10,000 instances on 1,000 nodes, among 5,000 services: `python -m bench scale`.
 
 Registered through the catalog API of one server, in parallel. At 100, 1,000 and 10,000 instances each question is
-timed twice over one kept connection: repeated (nothing changed since the last) and first after a change (one
-instance's check has just changed its status). A blocked `health/service` is timed from sending the change to having
-its whole new answer. All in milliseconds.
+timed twice over one kept connection: repeated (nothing changed since the last) and first after a change (one instance
+has just changed its tag and the status of its check). A blocked `health/service` is timed from sending the change to
+having its whole new answer. All in milliseconds.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ BIG = "big"
 CONFIG = {"performance": {"raft_multiplier": 1}, "limits": {"http_max_conns_per_client": 10_000}}
 
 
-def registration(number: int, service: str, status: str = "passing") -> dict[str, Any]:
+def registration(number: int, service: str, status: str = "passing", tag: str = "v1") -> dict[str, Any]:
     """One instance with a check, on one of the nodes in turn."""
     node, service_id = f"n{number % NODES:04}", f"{service}-{number}"
     check = {"CheckID": service_id, "Name": "alive", "Status": status, "ServiceID": service_id, "Output": "HTTP 200 OK"}
     return {
         "Node": node,
         "Address": f"10.{number % NODES // 250}.0.{number % NODES % 250 + 1}",
-        "Service": {"ID": service_id, "Service": service, "Port": 1024 + number, "Tags": ["v1"]},
+        "Service": {"ID": service_id, "Service": service, "Port": 1024 + number, "Tags": [tag]},
         "Check": {"Node": node, **check},
         "SkipNodeUpdate": False,
     }
@@ -81,7 +81,7 @@ class Client:
         self._udp.settimeout(TIMEOUT_S)
         self._udp.connect(self._place)
         self._tcp = socket.create_connection(self._place, timeout=TIMEOUT_S)
-        self._statuses: Iterator[int] = count()
+        self._turns: Iterator[int] = count()
 
     def get(self, path: str) -> bytes:
         self._http.request("GET", path)
@@ -91,9 +91,9 @@ class Client:
         return body
 
     def change(self) -> None:
-        """Flips the check of one instance."""
-        status = ("warning", "passing")[next(self._statuses) % 2]
-        body = json.dumps(registration(7, BIG, status))
+        """Changes the check and the tag of one instance."""
+        turn = next(self._turns)
+        body = json.dumps(registration(7, BIG, ("warning", "passing")[turn % 2], ("v1", "v2")[turn % 2]))
         self._http.request("PUT", "/v1/catalog/register", body)
         answer = self._http.getresponse()
         assert (answer.status, answer.read()) == (http.client.OK, b"true")

@@ -39,7 +39,7 @@ def answers(txn: ReadTxn) -> list[tuple[int, bytes]]:
 def test_a_remembering_reader_answers_as_one_that_remembers_nothing(sequence: list[AnyCommand]) -> None:
     memory = MemoryStore()
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(instances, "REMEMBERED_FROM", 1)
+        patch.setattr(instances, "MANY", 1)
         store = open_store(Path(folder))
         reader = LmdbStore(store._env, readonly=True)
         for index, command in enumerate(sequence, 2):

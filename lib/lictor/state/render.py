@@ -17,7 +17,7 @@ import msgspec
 
 from lictor.state.commands import TxnEntry, TxnItem, TxnNodeResult, TxnResult, TxnServiceResult
 from lictor.state.gotext import format_duration
-from lictor.state.queries.instances import remembered_bodies
+from lictor.state.queries.instances import MANY, remembered_bodies
 from lictor.state.queries.read import Instance, NodeDump, NodeServices, ServiceNode, ServiceSummary
 from lictor.state.rows import (
     AutopilotConfig,
@@ -295,10 +295,11 @@ def instances(items: Sequence[Instance]) -> bytes:
         return b"[" + b",".join([instance(item) for item in items]) + b"]"
     body = bodies.get("health")
     if body is None:
-        for item in items:
-            if item.rendered is None:
-                item.rendered = instance(item)
-        body = bodies["health"] = b"[" + b",".join([item.rendered or b"" for item in items]) + b"]"
+        if len(items) >= MANY:
+            for item in items:
+                if item.rendered is None:
+                    item.rendered = instance(item)
+        body = bodies["health"] = b"[" + b",".join([instance(item) for item in items]) + b"]"
     return body
 
 

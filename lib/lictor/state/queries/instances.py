@@ -19,8 +19,8 @@ from lictor.state.queries.read import Instance, ServiceNode
 from lictor.state.rows import Check, Node, decode_check, decode_node, decode_service
 from lictor.state.store import ReadTxn
 
-REMEMBERED_FROM = 32
-"""Services with fewer instances are read each time: their rows are remembered anyway."""
+MANY = 32
+"""Lists of so many instances also remember how each of them is rendered."""
 MAX_REMEMBERED = 65_536
 """Instances over all services; beyond that all are forgotten."""
 _MEMORY = "instances"
@@ -66,40 +66,59 @@ class _Known:
         self.stamps = stamps
 
 
+class _Memory:
+    """What was last read of each service, by the prefix of its index records."""
+
+    __slots__ = ("count", "services")
+
+    def __init__(self) -> None:
+        self.services: dict[bytes, _Known] = {}
+        self.count = 0
+
+    def keep(self, prefix: bytes, known: _Known) -> None:
+        self.drop(prefix)
+        self.count += len(known.instances)
+        if self.count > MAX_REMEMBERED:
+            self.services.clear()
+            self.count = len(known.instances)
+        self.services[prefix] = known
+
+    def drop(self, prefix: bytes) -> None:
+        known = self.services.pop(prefix, None)
+        if known is not None:
+            self.count -= len(known.instances)
+
+
 def instances_with_checks(txn: ReadTxn, name: str, connect: bool = False) -> Instances:
     """Every instance of the name, or with `connect` those that take connect traffic for it, in order of nodes."""
     prefix = keys.connect_instances(name) if connect else keys.instances(name)
     memory = txn.memory
     if memory is None:
         return _read(txn, prefix, {})[0]
-    remembered: dict[bytes, _Known] = memory.setdefault(_MEMORY, {})
-    known = remembered.get(prefix)
+    remembered = memory.get(_MEMORY)
+    if remembered is None:
+        remembered = memory[_MEMORY] = _Memory()
+    known: _Known | None = remembered.services.get(prefix)
     get = txn.get
     if known is not None and all(get(key) == value for key, value in known.stamps):
         return known.instances
     found, places = _read(txn, prefix, known.places if known is not None else {})
-    if len(found) >= REMEMBERED_FROM:
+    if found:
         stamps = [(key, get(key)) for key in sorted(keys.index(service_index(name)) for name in found.names)]
         stamps.append((_SERVICES_INDEX, get(_SERVICES_INDEX)))
         found.rendered = {}
-        remembered[prefix] = _Known(found, places, stamps)
-        _bound(remembered)
+        remembered.keep(prefix, _Known(found, places, stamps))
     elif known is not None:
-        del remembered[prefix]
+        remembered.drop(prefix)
     return found
 
 
 def are_many(txn: ReadTxn, name: str, connect: bool = False) -> bool:
-    """Whether the service is one whose instances are remembered."""
+    """Whether it pays to read all of the service's instances with their checks only to show them without."""
     if txn.memory is None:
         return False
     prefix = keys.connect_instances(name) if connect else keys.instances(name)
-    return sum(1 for _ in zip(range(REMEMBERED_FROM), txn.scan(prefix), strict=False)) == REMEMBERED_FROM
-
-
-def _bound(remembered: dict[bytes, _Known]) -> None:
-    if sum(len(known.instances) for known in remembered.values()) > MAX_REMEMBERED:
-        remembered.clear()
+    return sum(1 for _ in zip(range(MANY), txn.scan(prefix), strict=False)) == MANY
 
 
 def _read(
