@@ -36,6 +36,7 @@ from lictor.rpc import SERVER_OPTIONS, DaemonServer
 from lictor.telemetry.serving import DaemonMetrics
 
 if TYPE_CHECKING:
+    from apid.public.server import PublicServer
     from lictor.agent.link import SupervisorLink
 
 log = logging.getLogger("agent")
@@ -102,6 +103,7 @@ class Apid:
         telemetry.PROCESS.before_reading.append(self._http.lane.cache.tell)
         self._forward: grpc.aio.Server | None = None
 
+        self._public: PublicServer | None = None
     async def run(self) -> int:
         """Serves until a signal or the supervisor ends it; the process's exit code."""
         try:
@@ -130,6 +132,12 @@ class Apid:
         node.local.start()
         node.events.start()
         for listener in sockets:
+        try:
+            await self._listen_for_grpc()
+        except ListenError as error:
+            log.error("%s", error)
+            await self._stop()
+            return EXIT_CANNOT_LISTEN
             log.info("Started HTTP server: address=%s network=%s", *_described(listener))
         if self._link is not None:
             self._link.ready()
@@ -169,6 +177,19 @@ class Apid:
         return port
 
     def _reload(self) -> None:
+    async def _listen_for_grpc(self) -> None:
+        """Opens the public gRPC port, when there is one. Errors: ListenError."""
+        config = self._config
+        if config.ports.grpc == DISABLED_PORT:
+            return
+        # Only agents that have the port pay for its modules.
+        from apid.public.server import PublicServer
+
+        self._public = PublicServer(self._dispatcher)
+        await self._public.start(config.addresses.grpc, config.ports.grpc)
+        for address in config.addresses.grpc:
+            log.info("Started gRPC server: address=%s:%d network=tcp", address, config.ports.grpc)
+
         """Takes over what may change at run time; listeners and routes stay."""
         config = RuntimeConfig.load(config_path(self._config.data_dir))
         self._config = config
@@ -181,6 +202,8 @@ class Apid:
         node = self._node
         await self._http.stop()
         if self._forward is not None:
+        if self._public is not None:
+            await self._public.stop(STOP_GRACE_S)
             await self._forward.stop(STOP_GRACE_S)
         await self._internal.stop(STOP_GRACE_S)
         if self._config.server_mode:

@@ -29,6 +29,7 @@ from apid.endpoints.snapshot import SnapshotEndpoints
 from apid.endpoints.status import StatusEndpoints
 from apid.endpoints.txn import TxnEndpoints
 from apid.node.context import Node
+from apid.endpoints.watch import WatchEndpoints
 
 AREAS = (
     RootEndpoints,
@@ -58,6 +59,7 @@ AREAS = (
     DiscoveryChainEndpoints,
 )
 
+    WatchEndpoints,
 
 def all_routes(node: Node) -> list[Route]:
     """The routes of every area, on this node."""
