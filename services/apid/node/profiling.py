@@ -78,9 +78,9 @@ def stacks() -> str:
     out.write(f"threads: {len(threads)}\n\n")
     for thread in threads:
         out.write(f"{thread.name}\n")
-        frame = frames.get(thread.ident or 0)
-        if frame is not None:
-            out.write("".join(traceback.format_stack(frame, limit=STACK_FRAMES)))
+        current = frames.get(thread.ident or 0)
+        if current is not None:
+            out.write("".join(traceback.format_stack(current, limit=STACK_FRAMES)))
         out.write("\n")
     return out.getvalue()
 
