@@ -125,7 +125,9 @@ class Dispatcher:
         return self.meters.find(route.pattern, request.method).kept(request, response)
 
     def _route(self, request: Request, route: Route) -> Answer:
-        if self._blocked and self._blocked.blocks(request.path) and not request.internal:
+        # The root takes what no endpoint does: there is nothing to block, the path does not exist.
+        blocked = self._blocked and route.pattern != "/" and self._blocked.blocks(request.path)
+        if blocked and not request.internal:
             raise HttpError("Endpoint is blocked by agent configuration", 403)
         method = request.method
         operation = route.operations.get(method)
