@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
@@ -13,6 +14,8 @@ JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
 OCTETS = b"application/octet-stream"
+# Added to a request that is passed on: the name of the node whose agent the client asked (for `near=_agent`).
+AGENT_HEADER = b"x-lictor-agent"
 
 
 class Request:
@@ -85,6 +88,19 @@ class Request:
         for key, value in self.headers:
             if key == name:
                 return value.decode("latin-1")
+        return ""
+
+    def asking_agent(self) -> str:
+        """The name of the node whose agent passed this request on; empty when it came from a client of ours."""
+        return self.header(AGENT_HEADER) if self.internal else ""
+
+    def client_address(self) -> str:
+        """The client's IP: what X-Forwarded-For begins with, else where the connection came from; empty if unknown."""
+        for text in (self.header(b"x-forwarded-for").partition(",")[0].strip(), self.remote_address):
+            try:
+                return str(ipaddress.ip_address(text))
+            except ValueError:
+                continue
         return ""
 
     def token(self) -> str:

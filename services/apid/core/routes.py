@@ -28,6 +28,7 @@ class Operation:
     may come without a body. `namespaced`
     operations refuse the `ns` parameter, which is Consul Enterprise's; `forwarded` ones are answered by a server (of
     the datacenter asked for), all others by this agent; `meta_on_error` shows empty meta data when forwarding fails.
+    `also` documents further paths under the pattern that the handler answers with the same method.
     """
 
     handler: Handler
@@ -45,6 +46,7 @@ class Operation:
     namespaced: bool = True
     forwarded: bool = True
     meta_on_error: bool = False
+    also: tuple[Operation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,15 +51,15 @@ def node_meta(request: Request) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def near_node(node: Node, request: Request, txn: ReadTxn) -> str:
-    """The name of the node that `near` means."""
-    near = request.get("near")
+def near_node(node: Node, request: Request, txn: ReadTxn, default: str = "") -> str:
+    """The name of the node that `near` means, or `default` when the request has none."""
+    near = request.get("near") or default
     if near == AGENT_SOURCE:
-        return node.config.node_name
+        return request.asking_agent() or node.config.node_name
     if near == IP_SOURCE:
-        address = request.header(b"x-forwarded-for").partition(",")[0].strip() or request.remote_address
+        address = request.client_address()
         found = (row.node for row in catalog.nodes(txn).value if row.address == address)
-        return next(found, "")
+        return next(found, "") if address else ""
     return near
 
 

@@ -23,13 +23,14 @@ from apid.endpoints.intentions import IntentionEndpoints
 from apid.endpoints.internal_ui import InternalUiEndpoints
 from apid.endpoints.kv import KvEndpoints
 from apid.endpoints.operator import OperatorEndpoints
+from apid.endpoints.query import QueryEndpoints
 from apid.endpoints.root import RootEndpoints
 from apid.endpoints.session import SessionEndpoints
 from apid.endpoints.snapshot import SnapshotEndpoints
 from apid.endpoints.status import StatusEndpoints
 from apid.endpoints.txn import TxnEndpoints
-from apid.node.context import Node
 from apid.endpoints.watch import WatchEndpoints
+from apid.node.context import Node
 
 AREAS = (
     RootEndpoints,
@@ -51,15 +52,16 @@ AREAS = (
     CoordinateEndpoints,
     OperatorEndpoints,
     SnapshotEndpoints,
+    QueryEndpoints,
     InternalUiEndpoints,
     AclEndpoints,
     ConfigEntryEndpoints,
     IntentionEndpoints,
     ConnectAgentEndpoints,
     DiscoveryChainEndpoints,
+    WatchEndpoints,
 )
 
-    WatchEndpoints,
 
 def all_routes(node: Node) -> list[Route]:
     """The routes of every area, on this node."""

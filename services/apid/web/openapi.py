@@ -90,7 +90,10 @@ def build_application(dispatcher: Dispatcher) -> FastAPI:
         separate_input_output_schemas=False,
     )
     operations = [
-        (route, method, operation) for route in dispatcher.table for method, operation in route.operations.items()
+        (route, method, documented)
+        for route in dispatcher.table
+        for method, operation in route.operations.items()
+        for documented in (*operation.also, operation)
     ]
     for route, method, operation in sorted(operations, key=_specific_first):
         _add(application, dispatcher, route, method, operation)

@@ -92,6 +92,16 @@ def resolve(txn: ReadTxn, id_or_name: str, segment: str = "") -> PreparedQuery |
     return render_query(row, id_or_name, segment) if row.template["Type"] else row
 
 
+def explain(txn: ReadTxn, id_or_name: str, options: ReadOptions = NO_OPTIONS) -> PreparedQuery | None:
+    """The query that would run, as its reader may see it. Errors: QueryError when it may not be read (denied)."""
+    row = resolve(txn, id_or_name)
+    if row is None:
+        return None
+    if not _may_see(row, options.authorizer):
+        raise QueryError("Permission denied", "denied")
+    return _shown(row, options.authorizer)
+
+
 def _longest_template(txn: ReadTxn, name: str) -> bytes | None:
     folded = keys.fold(name)
     for length in range(len(folded), -1, -1):
