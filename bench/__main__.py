@@ -1,14 +1,19 @@
 """`make bench`: the figures people feel, each the median of several runs, beside a peer where there is one.
 
 The load generators (wrk, dnsperf) run on the same machine as what they measure. Names pick parts: kv health dns startup
-memory cluster.
+memory cluster checks state scale watchers detection; without any, all run, which takes about a quarter of an hour.
+`docs/measurements.md` records figures and says how each was got.
 """
 
+import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench import state_bench
+from bench.checks import DEFAULT_COUNT, GOAL_PERCENT, measure_checks
 from bench.detection import bench_detection
 from bench.dns_load import measure_dns
 from bench.http_load import ETCD_GET, ETCD_PUT, PUT_UNIQUE_KEYS, rate
@@ -142,6 +147,14 @@ def bench_cluster() -> None:
             show(measure("three servers: KV get through a follower", "/s", lambda: rate(get_url)))
 
 
+def bench_checks() -> None:
+    load = asyncio.run(measure_checks(DEFAULT_COUNT))
+    print(
+        f"{load.checks:,} checks at {load.runs_per_s:.0f} runs/s: {load.cpu_percent:.1f}% of one core "
+        f"(goal {GOAL_PERCENT:g}%), {load.resident_mb:.0f} MB resident, {load.passing:,} passing"
+    )
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "kv": bench_kv,
     "health": bench_health,
@@ -149,9 +162,11 @@ PARTS: dict[str, Callable[[], None]] = {
     "startup": bench_startup,
     "memory": bench_memory,
     "cluster": bench_cluster,
-    "detection": bench_detection,
+    "checks": bench_checks,
+    "state": state_bench.measure_state,
     "scale": bench_scale,
     "watchers": bench_watchers,
+    "detection": bench_detection,
 }
 
 
@@ -162,7 +177,7 @@ def main() -> int:
         print(f"unknown part {unknown[0]}; there are: {' '.join(PARTS)}")
         return 2
     for name in wanted:
-        print(f"== {name}", flush=True)
+        print(f"== {name} (load of the last minute before it: {os.getloadavg()[0]:.2f})", flush=True)
         PARTS[name]()
     return 0
 

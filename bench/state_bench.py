@@ -58,8 +58,8 @@ def _fill(store: LmdbStore) -> int:
     return index
 
 
-def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS_DEFAULT
+def measure_state(rounds: int = ROUNDS_DEFAULT) -> None:
+    """Prints the cost of each operation."""
     with tempfile.TemporaryDirectory() as directory:
         store = open_store(Path(directory))
         index = _fill(store)
@@ -111,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    measure_state(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS_DEFAULT)

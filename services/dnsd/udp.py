@@ -1,8 +1,9 @@
 """The UDP listener: a tight loop over one socket.
 
 The socket is read until it is empty or a batch is done, all of one batch within one view of the state. What waits is
-bounded: unread questions by the socket's buffer, which a busy process empties faster than a client gives up; fetched
-answers by `MAX_WAITING` and `PATIENCE_S`. Beyond both a question is dropped: a late answer helps nobody.
+bounded: unread questions by the socket's buffer and, when that was not found empty for so long, by their age (the
+kernel's time stamps); fetched answers by `MAX_WAITING` and `PATIENCE_S`. Beyond a bound a question is dropped: a late
+answer helps nobody, and what is asked meanwhile is answered in time.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 from dnsd.core.message import Transport
@@ -28,13 +31,20 @@ MAX_WAITING = 1024
 PATIENCE_S = 5.0
 """After so long a client has asked again or given up (RFC 1035 4.2.1, resolv.conf's default timeout)."""
 ID_BYTES = 2
+SO_TIMESTAMPNS = 35
+"""Linux, asm-generic/socket.h: each packet comes with the time of its arrival. Python has no name for it."""
+_timespec = struct.Struct("@qq")
+TIMESTAMP_BYTES = socket.CMSG_SPACE(_timespec.size)
 
 
 class UdpListener:
     """Answers questions on one address."""
 
-    def __init__(self, engine: Engine, host: str, port: int) -> None:
+    def __init__(self, engine: Engine, host: str, port: int, clock_s: Callable[[], float] = time.time) -> None:
         self._engine = engine
+        self._clock_s = clock_s
+        self._drained_s = 0.0
+        """When the socket was last found empty: whatever is in it came later."""
         self._host, self._port = host, port
         self.port = port
         self._socket: socket.socket | None = None
@@ -52,6 +62,7 @@ class UdpListener:
             listener.setblocking(False)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             listener.bind((self._host, self._port))
         except OSError:
             listener.close()
@@ -77,16 +88,23 @@ class UdpListener:
 
     def _read(self) -> None:
         assert self._socket is not None, "reading a closed socket"
-        receive, send = self._socket.recvfrom_into, self._socket.sendto
+        clock_s = self._clock_s()
+        may_be_late = clock_s - self._drained_s > PATIENCE_S
+        receive: Callable[[bytearray], tuple[int, Any]]
+        receive = self._receive_in_time if may_be_late else self._socket.recvfrom_into
+        send = self._socket.sendto
         engine, buffer, data = self._engine, self._buffer, self._batch_view
-        find, now_s = engine.cache.find, int(time.time())
+        find, now_s = engine.cache.find, int(clock_s)
         started_s, kept, kept_reverse = time.perf_counter(), 0, 0
         with engine.source.view() as view:
             get = view.get
             for _ in range(BATCH):
                 try:
                     size, client = receive(buffer)
-                except (BlockingIOError, InterruptedError):
+                except BlockingIOError:
+                    self._drained_s = clock_s
+                    break
+                except InterruptedError:
                     break
                 except OSError as error:
                     # An ICMP error of an earlier answer; the socket itself is fine.
@@ -113,6 +131,22 @@ class UdpListener:
                     self.dropped += 1
         if kept:
             engine.metrics.kept(kept, kept_reverse, started_s)
+
+    def _receive_in_time(self, buffer: bytearray) -> tuple[int, Any]:
+        """The next question whose asker may still be waiting; those before it are dropped. Raises OSError."""
+        assert self._socket is not None, "reading a closed socket"
+        while True:
+            size, ancillary, _, client = self._socket.recvmsg_into([buffer], TIMESTAMP_BYTES)
+            if not self._is_late(ancillary):
+                return size, client
+            self.dropped += 1
+
+    def _is_late(self, ancillary: list[tuple[int, int, bytes]]) -> bool:
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS) and len(content) >= _timespec.size:
+                seconds, nanoseconds = _timespec.unpack_from(content)
+                return self._clock_s() - seconds - nanoseconds / 1e9 > PATIENCE_S
+        return False
 
     def _wait(self, waiting: Waiting, client: Any) -> None:
         if len(self._waiting) >= MAX_WAITING:

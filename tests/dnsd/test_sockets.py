@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -206,6 +207,27 @@ async def test_waiting_questions_are_bounded_and_late_answers_are_not_sent(
         assert (await ask(port, "n1.node.consul A")).answer
         client.close()
     silent.close()
+
+
+async def test_questions_left_unread_for_too_long_are_dropped_and_the_next_are_answered(state: RunningState) -> None:
+    async with running(state.config) as driver:
+        ahead_s = 0.0
+        listener = udp.UdpListener(driver.engine, "127.0.0.1", 0, lambda: time.time() + ahead_s)
+        port = listener.open()
+        with socket.socket(type=socket.SOCK_DGRAM) as client:
+            client.connect(("127.0.0.1", port))
+            for _ in range(3):
+                client.send(dns.message.make_query("web.service.consul", "A").to_wire())
+            ahead_s = udp.PATIENCE_S + 1
+            listener.start()
+            try:
+                await until(lambda: listener.dropped == 3, "every old question dropped")
+                ahead_s = 0.0
+                assert listener.answered == 0
+                assert (await ask(port, "web.service.consul A")).answer
+                assert listener.dropped == 3
+            finally:
+                listener.close()
 
 
 async def test_several_addresses_and_reload(state: RunningState) -> None:
