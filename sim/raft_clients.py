@@ -136,7 +136,9 @@ class Client:
         promising = [
             server
             for server in self._servers.values()
-            if server.page.is_leader and server.now_ns < server.page.lease_expiry_ns
+            if server.page.is_leader
+            and server.now_ns < server.page.lease_expiry_ns
+            and server.machine.applied_index >= server.page.commit_index
         ]
         if not promising:
             self._done(operation)

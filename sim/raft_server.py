@@ -47,6 +47,7 @@ class Page:
 
     is_leader: bool = False
     term: int = 0
+    commit_index: int = 0
     lease_expiry_ns: int = 0
 
 
@@ -237,7 +238,9 @@ class Server:
             self.read_answers.pop(failure.context)(None)
 
     def _publish(self, soft_state: SoftState) -> None:
-        self.page = Page(soft_state.role == RoleName.LEADER, soft_state.term, soft_state.lease_expiry_ns)
+        self.page = Page(
+            soft_state.role == RoleName.LEADER, soft_state.term, soft_state.commit_index, soft_state.lease_expiry_ns
+        )
 
     def _maybe_sync(self) -> None:
         if self._sync_running or not self._unsynced_sequence:

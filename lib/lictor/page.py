@@ -56,9 +56,16 @@ class RaftState:
     known_leader: bool = False
     ready: bool = False
 
-    def may_serve_default(self, now_ns: int) -> bool:
-        """Whether a read from the local state is linearizable right now without asking anybody."""
+    def holds_lease(self, now_ns: int) -> bool:
+        """Whether nobody else can have been elected: a read that sees `commit_index` applied is linearizable."""
         return self.role is Role.LEADER and self.ready and now_ns < self.lease_expiry_ns
+
+    def may_serve_default(self, now_ns: int) -> bool:
+        """Whether a read from the local state is linearizable right now without asking anybody or waiting.
+
+        What is committed has to be applied, too: a follower that has applied it may have shown it already.
+        """
+        return self.applied_index >= self.commit_index and self.holds_lease(now_ns)
 
 
 class PageWriter:

@@ -208,17 +208,23 @@ class Reads:
             if raft.applied_index and fresh_enough:
                 with state.read() as txn:
                     result = query(txn)
-                if state.serves_default():
+                if state.holds_lease():
                     contact_ms = 0
                 leader = KNOWN_LEADER if raft.known_leader else NO_LEADER
                 return result, leader, (b"X-Consul-Lastcontact", b"%d" % contact_ms)
         if options.consistent or not state.serves_default():
-            started_s = perf_counter()
-            index = await self._consensus.barrier()
-            _CONFIRMATIONS.since(started_s)
-            await self._changes.caught_up(index)
+            await self._changes.caught_up(await self._linearizable_index(options.consistent))
         with state.read() as txn:
             return query(txn), KNOWN_LEADER, CONTACT_NOW
+
+    async def _linearizable_index(self, confirmed: bool) -> int:
+        """What the local state must have applied: what is committed while our lease lasts, else a barrier's answer."""
+        if not confirmed and self._state.holds_lease():
+            return self._state.raft().commit_index
+        started_s = perf_counter()
+        index = await self._consensus.barrier()
+        _CONFIRMATIONS.since(started_s)
+        return index
 
 
 def _respond(

@@ -59,8 +59,12 @@ class StateReader:
         return page.read()
 
     def serves_default(self) -> bool:
-        """Whether a `default` read may be answered from here and now: we lead and our lease lasts."""
+        """Whether a `default` read may be answered from here and now: our lease lasts, what is committed is applied."""
         return self.raft().may_serve_default(time.monotonic_ns())
+
+    def holds_lease(self) -> bool:
+        """Whether we lead and nobody else can."""
+        return self.raft().holds_lease(time.monotonic_ns())
 
     def read(self) -> AbstractContextManager[LmdbTxn]:
         """A consistent view. Errors: NoLeader while there is no state to read."""
