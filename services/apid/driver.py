@@ -100,10 +100,11 @@ class Apid:
         self._http = HttpServer(self._dispatcher, config.limits.http_max_conns_per_client, config.http.fast_lane)
         self._internal = DaemonServer(config.data_dir, "apid", (FULL_NAME,))
         self._metrics = DaemonMetrics("apid", self._internal, config)
+        self._http.lane.connections.on_refused = telemetry.PROCESS.counter("http.refused_conn").increment
         telemetry.PROCESS.before_reading.append(self._http.lane.cache.tell)
         self._forward: grpc.aio.Server | None = None
-
         self._public: PublicServer | None = None
+
     async def run(self) -> int:
         """Serves until a signal or the supervisor ends it; the process's exit code."""
         try:
@@ -131,13 +132,13 @@ class Apid:
         node.gossip.start()
         node.local.start()
         node.events.start()
-        for listener in sockets:
         try:
             await self._listen_for_grpc()
         except ListenError as error:
             log.error("%s", error)
             await self._stop()
             return EXIT_CANNOT_LISTEN
+        for listener in sockets:
             log.info("Started HTTP server: address=%s network=%s", *_described(listener))
         if self._link is not None:
             self._link.ready()
@@ -176,7 +177,6 @@ class Apid:
         self._forward = server
         return port
 
-    def _reload(self) -> None:
     async def _listen_for_grpc(self) -> None:
         """Opens the public gRPC port, when there is one. Errors: ListenError."""
         config = self._config
@@ -190,6 +190,7 @@ class Apid:
         for address in config.addresses.grpc:
             log.info("Started gRPC server: address=%s:%d network=tcp", address, config.ports.grpc)
 
+    def _reload(self) -> None:
         """Takes over what may change at run time; listeners and routes stay."""
         config = RuntimeConfig.load(config_path(self._config.data_dir))
         self._config = config
@@ -201,9 +202,9 @@ class Apid:
     async def _stop(self) -> None:
         node = self._node
         await self._http.stop()
-        if self._forward is not None:
         if self._public is not None:
             await self._public.stop(STOP_GRACE_S)
+        if self._forward is not None:
             await self._forward.stop(STOP_GRACE_S)
         await self._internal.stop(STOP_GRACE_S)
         if self._config.server_mode:

@@ -256,6 +256,7 @@ counter health.service.not-found{service} health reads of services without insta
 counter health.service.query{service}   health reads of services, by service
 counter health.service.query-tag{service} health reads of services with a tag, by service and tag
 counter health.service.query-tags{service} health reads of services with several tags, by service and tags
+counter http.refused_conn               connections refused because their client had too many
 timer http.<route>                      answering HTTP requests, by method and route
 timer intention.apply                   changes of intentions
 timer kvs.apply                         changes of keys

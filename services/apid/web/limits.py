@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 
 log = logging.getLogger("agent.http")
 
@@ -34,18 +35,22 @@ LOG_INTERVAL_S = 60.0
 
 
 class ConnectionLimit:
-    """`limits.http_max_conns_per_client`: open connections per client address; 0 or less is no limit."""
+    """`limits.http_max_conns_per_client`: open connections per client address; 0 or less is no limit.
 
-    def __init__(self, maximum: int) -> None:
+    `maximum` may be changed at any time. `on_refused` is called for each connection that is one too many.
+    """
+
+    def __init__(self, maximum: int, on_refused: Callable[[], None] | None = None) -> None:
         self.maximum = maximum
-        self.refused = 0
+        self.on_refused = on_refused
         self._open: Counter[str] = Counter()
         self._last_log_s: dict[str, float] = {}
 
     def enter(self, address: str) -> bool:
         """Counts a new connection; False when it is one too many (then it is not counted)."""
         if self.maximum > 0 and address and self._open[address] >= self.maximum:
-            self.refused += 1
+            if self.on_refused is not None:
+                self.on_refused()
             self._log(address)
             return False
         self._open[address] += 1

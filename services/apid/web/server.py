@@ -74,18 +74,22 @@ class HttpServer:
         while True:
             await asyncio.sleep(EXPIRY_INTERVAL_S)
             now_s = loop.time()
-            for connection in list(self._state.connections):
-                connection.expire(now_s)  # type: ignore[union-attr]
+            for connection in self.connections():
+                connection.expire(now_s)
+
+    def connections(self) -> list[Connection]:
+        """The connections that are open now."""
+        return [connection for connection in self._state.connections if isinstance(connection, Connection)]
 
     async def stop(self) -> None:
         """Closes the sockets, gives answers that are due a moment to go out, then closes what is left."""
         for server in self._servers:
             server.close()
-        for connection in list(self._state.connections):
+        for connection in self.connections():
             connection.shutdown()
         if self._state.connections:
             await asyncio.sleep(STOP_GRACE_S)
-        for connection in list(self._state.connections):
+        for connection in self.connections():
             connection.transport.abort()
         if self._expiry_task is not None:
             self._expiry_task.cancel()
