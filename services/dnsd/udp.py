@@ -145,7 +145,8 @@ class UdpListener:
         for level, kind, content in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS) and len(content) >= _timespec.size:
                 seconds, nanoseconds = _timespec.unpack_from(content)
-                return self._clock_s() - seconds - nanoseconds / 1e9 > PATIENCE_S
+                arrived_s: float = seconds + nanoseconds / 1e9
+                return self._clock_s() - arrived_s > PATIENCE_S
         return False
 
     def _wait(self, waiting: Waiting, client: Any) -> None:

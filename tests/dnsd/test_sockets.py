@@ -210,7 +210,7 @@ async def test_waiting_questions_are_bounded_and_late_answers_are_not_sent(
 
 
 async def test_questions_left_unread_for_too_long_are_dropped_and_the_next_are_answered(state: RunningState) -> None:
-    async with running(state.config) as driver:
+    async with running(configuration(state.data_dir)) as driver:
         ahead_s = 0.0
         listener = udp.UdpListener(driver.engine, "127.0.0.1", 0, lambda: time.time() + ahead_s)
         port = listener.open()
