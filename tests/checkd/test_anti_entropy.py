@@ -37,6 +37,17 @@ def test_a_change_is_due_at_once_unless_the_last_comparison_failed() -> None:
     assert 15 * SECOND_NS <= schedule.wake_at_ns() - 10 <= 30 * SECOND_NS
 
 
+def test_a_change_during_the_comparison_that_succeeds_again_is_not_forgotten() -> None:
+    schedule = SyncSchedule(Random(1), MINUTE_NS, 0)
+    schedule.full_failed(0, reachable=False)
+    schedule.changed(1)
+    assert schedule.due(SECOND_NS) is Work.FULL
+    schedule.changed(SECOND_NS + 1)
+    schedule.full_done(SECOND_NS + 2)
+    assert schedule.due(SECOND_NS + 2) is Work.PARTIAL
+    assert schedule.due(SECOND_NS + 3) is None
+
+
 def test_a_leader_brings_the_next_comparison_within_three_seconds_and_sooner_on_few_nodes() -> None:
     schedule = SyncSchedule(Random(1), MINUTE_NS, 0)
     schedule.nodes = 200

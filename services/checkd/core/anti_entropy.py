@@ -45,6 +45,7 @@ class SyncSchedule:
         self._interval_ns = interval_ns
         self._full_at_ns = now_ns
         self._partial_at_ns: int | None = None
+        self._changed_meanwhile = False
         self.nodes = 1
         self.failed = False
 
@@ -58,6 +59,7 @@ class SyncSchedule:
         """What to do now; a comparison includes sending the changes."""
         if now_ns >= self._full_at_ns:
             self._partial_at_ns = None
+            self._changed_meanwhile = False
             return Work.FULL
         if self._partial_at_ns is not None and now_ns >= self._partial_at_ns:
             self._partial_at_ns = None
@@ -65,8 +67,10 @@ class SyncSchedule:
         return None
 
     def changed(self, now_ns: int) -> None:
-        """Something local is out of sync."""
-        if not self.failed:
+        """Something local is out of sync. After a failed comparison it waits for the next one to succeed."""
+        if self.failed:
+            self._changed_meanwhile = True
+        else:
             self._partial_at_ns = now_ns
 
     def leader_found(self, now_ns: int) -> None:
@@ -76,8 +80,11 @@ class SyncSchedule:
         self._full_at_ns = min(self._full_at_ns, now_ns + wait_ns)
 
     def full_done(self, now_ns: int) -> None:
-        """A comparison succeeded."""
+        """A comparison succeeded; what changed while it went on may not be in it."""
         self.failed = False
+        if self._changed_meanwhile:
+            self._changed_meanwhile = False
+            self._partial_at_ns = now_ns
         self._full_at_ns = now_ns + self._interval_ns + self._stagger(self._interval_ns)
 
     def full_failed(self, now_ns: int, reachable: bool) -> None:
