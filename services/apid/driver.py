@@ -127,7 +127,7 @@ class Apid:
             node.consensus.start()
             node.changes.start()
             node.distances.start()
-            port = await self._listen_for_peers(servicer)
+            port = await self._listen_for_peers()
             node.gossip.set_tags(**{API_PORT_TAG: str(port)})
         node.gossip.start()
         node.local.start()
@@ -159,11 +159,11 @@ class Apid:
         ignore = self._link is not None
         loop.add_signal_handler(signal.SIGINT, (lambda: None) if ignore else self._stopping.set)
 
-    async def _listen_for_peers(self, servicer: ForwardServicer) -> int:
+    async def _listen_for_peers(self) -> int:
         """Opens the forward port; the port that it became."""
         config = self._config
         server = grpc.aio.server(options=SERVER_OPTIONS)
-        add_forward(servicer, server)
+        add_forward(ForwardServicer(self._dispatcher, for_peers=True), server)
         host = f"[{config.bind_addr}]" if ":" in config.bind_addr else config.bind_addr
         try:
             port = server.add_insecure_port(f"{host}:{config.ports.api}")

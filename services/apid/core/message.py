@@ -92,7 +92,7 @@ class Request:
 
     def asking_agent(self) -> str:
         """The name of the node whose agent passed this request on; empty when it came from a client of ours."""
-        return self.header(AGENT_HEADER) if self.internal else ""
+        return self.header(AGENT_HEADER).encode("latin-1").decode("utf-8", "replace") if self.internal else ""
 
     def client_address(self) -> str:
         """The client's IP: what X-Forwarded-For begins with, else where the connection came from; empty if unknown."""

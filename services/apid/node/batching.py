@@ -1,4 +1,4 @@
-"""Many small questions over one long-lived stream to raftd: gather, send, match answers by number.
+"""Many small questions over one long-lived stream (to raftd, to a server's apid): gather, send, match by number.
 
 While one message is on its way the next gathers, so that a busy apid sends few large messages and an idle one answers
 at once (Design: section 3, batches everywhere).
@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 
-from lictor.rpc import DaemonChannel, DaemonNotRunning
+from lictor.rpc import DaemonNotRunning
 
 log = logging.getLogger("agent.http")
 
@@ -28,11 +28,17 @@ MAX_RECONNECT_DELAY_S = 0.5
 
 
 class StreamDown(ConnectionError):
-    """raftd is not there, or went away before it answered; `sent` tells whether it may have got the question."""
+    """The peer is not there, or went away before it answered; `sent` tells whether it may have got the question."""
 
     def __init__(self, text: str, sent: bool) -> None:
         super().__init__(text)
         self.sent = sent
+
+
+class ChannelSource(Protocol):
+    """Knows the channel to the peer. Raises DaemonNotRunning while there is none."""
+
+    def channel(self) -> grpc.aio.Channel: ...
 
 
 class Batcher(Generic[Item, Reply]):
@@ -44,12 +50,14 @@ class Batcher(Generic[Item, Reply]):
 
     def __init__(
         self,
-        channel: DaemonChannel,
+        channel: ChannelSource,
         open_stream: Callable[[grpc.aio.Channel], Any],
         encode: Callable[[list[tuple[int, Item]]], Any],
         decode: Callable[[Any], list[tuple[int, Reply]]],
         size: Callable[[Item], int],
+        peer: str = "raftd",
     ) -> None:
+        self._peer = peer
         self._channel = channel
         self._open_stream = open_stream
         self._encode = encode
@@ -65,17 +73,17 @@ class Batcher(Generic[Item, Reply]):
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def stop(self) -> None:
+    async def stop(self, reason: str = "apid is stopping") -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._fail_all(StreamDown("apid is stopping", sent=True))
+        self._fail_all(StreamDown(reason, sent=True))
 
     def submit(self, item: Item) -> asyncio.Future[Reply]:
-        """The reply to come. It fails with StreamDown when raftd is away; a cancelled future's reply is dropped."""
+        """The reply to come. It fails with StreamDown when the peer is away; a cancelled future's reply is dropped."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         if len(self._waiting) >= MAX_WAITING_ITEMS:
-            future.set_exception(StreamDown("too many requests are waiting for consensus", sent=False))
+            future.set_exception(StreamDown(f"too many requests are waiting for {self._peer}", sent=False))
             return future
         self._next_id += 1
         self._waiting[self._next_id] = future
@@ -86,7 +94,7 @@ class Batcher(Generic[Item, Reply]):
     async def _run(self) -> None:
         delay_s = RECONNECT_DELAY_S
         while True:
-            reason = "raftd closed the stream"
+            reason = f"{self._peer} closed the stream"
             try:
                 call = self._open_stream(self._channel.channel())
             except DaemonNotRunning as error:
@@ -98,7 +106,7 @@ class Batcher(Generic[Item, Reply]):
                     done, _ = await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
                     if any(task.exception() is None for task in done) or self._sent:
                         delay_s = RECONNECT_DELAY_S
-                    reason = next((_reason(task.exception()) for task in done if task.exception()), reason)
+                    reason = next((self._reason(task.exception()) for task in done if task.exception()), reason)
                 finally:
                     reader.cancel()
                     writer.cancel()
@@ -133,7 +141,7 @@ class Batcher(Generic[Item, Reply]):
             message = await call.read()
             if message is grpc.aio.EOF:
                 code = await call.code()
-                raise StreamDown(f"raftd: {code.name}: {await call.details()}", sent=True)
+                raise StreamDown(f"{self._peer}: {code.name}: {await call.details()}", sent=True)
             for number, reply in self._decode(message):
                 self._sent.discard(number)
                 future = self._waiting.pop(number, None)
@@ -152,8 +160,7 @@ class Batcher(Generic[Item, Reply]):
         self._queue.clear()
         self._wake.clear()
 
-
-def _reason(error: BaseException | None) -> str:
-    if isinstance(error, grpc.aio.AioRpcError):
-        return f"raftd: {error.code().name}: {error.details()}"
-    return str(error)
+    def _reason(self, error: BaseException | None) -> str:
+        if isinstance(error, grpc.aio.AioRpcError):
+            return f"{self._peer}: {error.code().name}: {error.details()}"
+        return str(error)

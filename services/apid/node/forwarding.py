@@ -14,39 +14,51 @@ from typing import Any
 
 import grpc
 
+from apid.core.dispatcher import READING_METHODS
 from apid.core.errors import HttpError, NoPathToDatacenter, NoServers
-from apid.core.message import Request, Response, text_response
+from apid.core.message import AGENT_HEADER, HeaderList, Request, Response, text_response
 from apid.core.routes import Operation
-from apid.node import stubs
+from apid.core.translation import translated, translated_execution
+from apid.node.batching import StreamDown
 from apid.node.gossip import Gossip, Members
+from apid.node.server_link import ServerLink
 from apid.node.servers import ServerList, api_address
 from lictor import telemetry
 from lictor.config.runtime import RuntimeConfig
 from lictor.pb.lictor.v1 import forward_pb2
-from lictor.rpc import CHANNEL_OPTIONS
 
 log = logging.getLogger("agent.http")
 
 MAX_HOPS = 4
-CONNECT_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 60.0
 # Blocking queries may take their wait time, its jitter and then some.
 BLOCKING_GRACE_S = 30.0
-MAX_CHANNELS = 256
+# Larger bodies do not go through the stream that short requests share.
+MAX_SHARED_BODY_BYTES = 64 << 10
+LARGE_ANSWERS = "/v1/snapshot"
+# While no server answers, the list is gone through again after up to this part of the hold timeout, until that is over.
+HOLD_JITTER_FRACTION = 16
 REBALANCE_MIN_S, REBALANCE_MAX_S = 120.0, 180.0
-# A lost server is noticed within about a second, also by requests that wait on it.
-KEEPALIVE_OPTIONS = (
-    *CHANNEL_OPTIONS,
-    ("grpc.keepalive_time_ms", 1000),
-    ("grpc.keepalive_timeout_ms", 1000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-)
+SUCCESS = 200
+QUERY_PATH, EXECUTE = "/v1/query/", "/execute"
 _CLIENT_REQUESTS = telemetry.counter("client.rpc")
 REMOTE_UNREACHABLE = "Remote DC has no server currently reachable"
+# The headers that endpoints look at; compression and connections are between this apid and its own client.
+PASSED_ON = frozenset(
+    (
+        b"accept",
+        b"authorization",
+        b"cache-control",
+        b"content-type",
+        b"last-event-id",
+        b"x-consul-namespace",
+        b"x-consul-token",
+        b"x-forwarded-for",
+    )
+)
 
 
-Call = Callable[[grpc.aio.Channel, forward_pb2.HttpRequest, Request], Awaitable[Response]]
+Call = Callable[[ServerLink, forward_pb2.HttpRequest, Request], Awaitable[Response]]
 
 
 class Forwarder:
@@ -59,7 +71,10 @@ class Forwarder:
         self._max_wait_s = config.max_query_time_ns / 1e9
         self._gossip = gossip
         self._random = random.Random()
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._hold_timeout_s = config.performance.rpc_hold_timeout_ns / 1e9
+        self._translate = config.http.translate_wan_addrs
+        self._links: dict[str, ServerLink] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._local_servers = ServerList(self._random)
         self._remote_servers: dict[str, ServerList] = {}
         self._rebalance_at_s = 0.0
@@ -67,9 +82,10 @@ class Forwarder:
         gossip.wan.listeners.append(self._update_remote)
 
     async def close(self) -> None:
-        for channel in self._channels.values():
-            await channel.close()
-        self._channels.clear()
+        for link in self._links.values():
+            await link.close()
+        self._links.clear()
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     def elsewhere(self, request: Request, operation: Operation) -> asyncio.Future[Response] | None:
         """The answer of another apid when this request is not for this one, else None."""
@@ -103,8 +119,8 @@ class Forwarder:
     async def _send(self, request: Request, datacenter: str, call: Call) -> Response:
         if request.hops >= MAX_HOPS:
             raise HttpError("request was passed on too often")
-        own = not datacenter or datacenter == self._datacenter
-        if own or not self._server_mode:
+        own = not datacenter or datacenter == self._datacenter or not self._server_mode
+        if own:
             servers = self._local_servers
             if not servers:
                 raise NoServers()
@@ -115,25 +131,54 @@ class Forwarder:
             _CLIENT_REQUESTS.increment()
         self._maybe_rebalance()
         message = self._message(request)
-        last_error = ""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + (self._hold_timeout_s if own else 0.0)
+        while True:
+            response, failure = await self._ask_in_turn(servers, message, request, call)
+            if response is not None:
+                break
+            if loop.time() >= deadline_s:
+                if own:
+                    raise HttpError(f"rpc error getting client: failed to get conn: {failure}")
+                raise HttpError(REMOTE_UNREACHABLE)
+            await asyncio.sleep(self._random.uniform(0, self._hold_timeout_s / HOLD_JITTER_FRACTION))
+        if self._translate and not request.internal:
+            self._translate_answer(request, response, datacenter)
+        return response
+
+    async def _ask_in_turn(
+        self, servers: ServerList, message: forward_pb2.HttpRequest, request: Request, call: Call
+    ) -> tuple[Response | None, str]:
+        """The answer of the first server that gives one, or why the last one did not.
+
+        Errors: HttpError for a write that a server may have carried out before it was lost.
+        """
+        failure = "no servers"
         for address in servers.in_order():
+            link = self._links.get(address)
+            if link is None:
+                link = self._links[address] = ServerLink(address)
             try:
-                channel = await self._ready_channel(address)
+                await link.ready()
+                return await call(link, message, request), ""
+            except StreamDown as down:
+                failure = str(down)
+                self._failed(servers, address)
+                if down.sent and request.method not in READING_METHODS:
+                    raise HttpError(f"rpc error making call: {failure}") from None
+                log.debug("server did not answer: address=%s error=%s", address, failure)
             except TimeoutError:
-                last_error = f"dial tcp {address}: i/o timeout"
-                self._failed(servers, address)
-                continue
-            try:
-                return await call(channel, message, request)
-            except grpc.aio.AioRpcError as error:
-                last_error = error.details() or error.code().name
-                self._failed(servers, address)
-                if request.method not in ("GET", "HEAD"):
-                    raise HttpError(f"rpc error making call: {last_error}") from None
-                log.debug("server did not answer: address=%s error=%s", address, last_error)
-        if own or not self._server_mode:
-            raise HttpError(f"rpc error getting client: failed to get conn: {last_error}")
-        raise HttpError(REMOTE_UNREACHABLE)
+                raise HttpError("rpc error making call: i/o timeout") from None
+        return None, failure
+
+    def _translate_answer(self, request: Request, response: Response, datacenter: str) -> None:
+        """`translate_wan_addrs`: only the agent that the client asked does it."""
+        if response.status != SUCCESS:
+            return
+        if request.path.startswith(QUERY_PATH) and request.path.endswith(EXECUTE):
+            response.body = translated_execution(response.body, self._datacenter)
+        elif datacenter and datacenter != self._datacenter:
+            response.body = translated(request.path, response.body)
 
     def _failed(self, servers: ServerList, address: str) -> None:
         servers.failed(address)
@@ -150,62 +195,52 @@ class Forwarder:
         raise NoPathToDatacenter()
 
     def _message(self, request: Request) -> forward_pb2.HttpRequest:
-        target = request.target
-        path, _, query = target.partition(b"?")
-        if b"near=_agent" in query:
-            query = query.replace(b"near=_agent", b"near=" + self._node_name.encode())
+        path, _, query = request.target.partition(b"?")
+        agent = (request.asking_agent() or self._node_name).encode().decode("latin-1")
+        headers = [
+            forward_pb2.Header(name=name.decode("latin-1"), value=value.decode("latin-1"))
+            for name, value in request.headers
+            if name in PASSED_ON
+        ]
+        headers.append(forward_pb2.Header(name=AGENT_HEADER.decode(), value=agent))
         return forward_pb2.HttpRequest(
             method=request.method,
             path=path.decode("latin-1"),
             query=query.decode("latin-1"),
-            headers=[
-                forward_pb2.Header(name=name.decode("latin-1"), value=value.decode("latin-1"))
-                for name, value in request.headers
-                if name not in _NOT_PASSED_ON
-            ],
+            headers=headers,
             body=request.body,
             remote_address=request.remote_address,
             hops=request.hops + 1,
         )
 
-    async def _call(self, channel: grpc.aio.Channel, message: forward_pb2.HttpRequest, request: Request) -> Response:
-        timeout_s = CALL_TIMEOUT_S
-        if request.query and request.has("index"):
+    async def _call(self, link: ServerLink, message: forward_pb2.HttpRequest, request: Request) -> Response:
+        blocking = bool(request.query) and (request.has("index") or request.has("hash"))
+        if blocking:
             timeout_s = self._max_wait_s * 17 / 16 + BLOCKING_GRACE_S
-        answer = await stubs.forward(channel).Handle(message, timeout=timeout_s)
-        headers = [(header.name.encode("latin-1"), header.value.encode("latin-1")) for header in answer.headers]
-        return Response(answer.status, answer.body, headers=headers)
+            answer = await link.ask_alone(message, timeout_s)
+        elif len(message.body) > MAX_SHARED_BODY_BYTES or request.path.startswith(LARGE_ANSWERS):
+            answer = await link.ask_alone(message, CALL_TIMEOUT_S)
+        else:
+            answer = await link.ask(message, CALL_TIMEOUT_S)
+        return Response(answer.status, answer.body, headers=_headers(answer))
 
-    async def _call_endless(
-        self, channel: grpc.aio.Channel, message: forward_pb2.HttpRequest, request: Request
-    ) -> Response:
-        call = stubs.forward(channel).HandleEndless(message)
+    async def _call_endless(self, link: ServerLink, message: forward_pb2.HttpRequest, request: Request) -> Response:
+        call = link.open_endless(message)
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 answer = await call.read()
         except TimeoutError:
             call.cancel()
-            raise HttpError("rpc error making call: the server does not answer") from None
+            raise
+        except grpc.aio.AioRpcError as error:
+            raise StreamDown(error.details() or error.code().name, sent=True) from None
         if answer is grpc.aio.EOF:
-            raise HttpError("rpc error making call: the server gave no answer")
-        headers = [(header.name.encode("latin-1"), header.value.encode("latin-1")) for header in answer.headers]
-        return Response(answer.status, answer.body, headers=headers, stream=_pieces(call))
-
-    async def _ready_channel(self, address: str) -> grpc.aio.Channel:
-        """A connected channel, so that a request is not sent to a server that is known to be away."""
-        channel = self._channels.get(address)
-        if channel is None:
-            while len(self._channels) >= MAX_CHANNELS:
-                oldest = next(iter(self._channels))
-                await self._channels.pop(oldest).close()
-            channel = self._channels[address] = grpc.aio.insecure_channel(address, options=KEEPALIVE_OPTIONS)
-        if channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await channel.channel_ready()
-        return channel
+            raise StreamDown("the server gave no answer", sent=True)
+        return Response(answer.status, answer.body, headers=_headers(answer), stream=_pieces(call))
 
     def _update_local(self) -> None:
         self._local_servers.update(_addresses(self._gossip.lan, self._datacenter))
+        self._close_unused()
 
     def _update_remote(self) -> None:
         datacenters = {member.tags.get("dc", "") for member in self._gossip.wan.members.values()}
@@ -214,6 +249,16 @@ class Forwarder:
         for datacenter in datacenters - {self._datacenter, ""}:
             servers = self._remote_servers.setdefault(datacenter, ServerList(self._random))
             servers.update(_addresses(self._gossip.wan, datacenter))
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        """Cuts the links to servers that are gone, so that whoever waits on one is sent to another at once."""
+        lists = (self._local_servers, *self._remote_servers.values())
+        used = {address for servers in lists for address in servers.in_order()}
+        for address in self._links.keys() - used:
+            task = asyncio.ensure_future(self._links.pop(address).close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     def _maybe_rebalance(self) -> None:
         now_s = time.monotonic()
@@ -222,8 +267,8 @@ class Forwarder:
             self._local_servers.shuffle()
 
 
-# Compression, indentation and connection handling are between this apid and its own client.
-_NOT_PASSED_ON = frozenset((b"accept-encoding", b"connection", b"host", b"content-length", b"transfer-encoding"))
+def _headers(answer: forward_pb2.HttpResponse) -> HeaderList:
+    return [(header.name.encode("latin-1"), header.value.encode("latin-1")) for header in answer.headers]
 
 
 async def _pieces(call: Any) -> AsyncIterator[bytes]:
