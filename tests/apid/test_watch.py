@@ -219,3 +219,35 @@ def test_a_stream_survives_the_end_of_its_raftd(agents: tuple[Agent, Agent]) -> 
         os.kill(server.daemon_pid("raftd"), signal.SIGKILL)
         wait_until("writes work again", lambda: put(server, "daemon/x", b"1"))
         watch.wait("the write arrives", lambda: watch.values("kv/daemon/") == {"daemon/x": b"1"})
+
+
+def resident_mb(agent: Agent) -> float:
+    status = Path(f"/proc/{agent.daemon_pid('apid')}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+@pytest.mark.parametrize("through", [0, 1], ids=["server", "client agent"])
+def test_a_reader_that_stopped_reading_costs_no_memory(agents: tuple[Agent, Agent], through: int) -> None:
+    server, agent = agents[0], agents[through]
+    key = f"stuck{through}/x"
+    value_bytes, writes = 400_000, 300
+    stuck = http.client.HTTPConnection(agent.http, timeout=30)
+    stuck.request("GET", f"/v1/watch?topic=kv/{key}")
+    answer = stuck.getresponse()
+    put(server, key, bytes(value_bytes))
+    before_mb = {name: resident_mb(known) for name, known in zip("sc", agents, strict=True)}
+    for number in range(writes):
+        assert put(server, key, b"%d" % number + bytes(value_bytes))
+    growth_mb = {name: resident_mb(known) - before_mb[name] for name, known in zip("sc", agents, strict=True)}
+    # Encoded, what was written is more than 150 MB.
+    assert all(grown < 40 for grown in growth_mb.values()), growth_mb
+    last = base64.b64encode(b"%d" % (writes - 1))[:3]
+    seen = 0
+    while line := answer.readline():
+        if line.startswith(b"data: "):
+            seen += 1
+            if b'"Value":"' + last in line and line.count(b"A") > value_bytes:
+                break
+    assert 0 < seen < writes / 2
+    answer.close()
+    stuck.close()
