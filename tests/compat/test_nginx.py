@@ -68,7 +68,7 @@ def test_the_shipped_configuration_follows_scaling_with_no_reload(
 
         def spread() -> bool:
             statuses, bodies = answers(listen, "ng-web.example.net")
-            # More than three instances come in several DNS answers; an old one must be gone from all requests of a round.
+            # More than three instances come in several DNS answers; an old one must be gone from all of a round.
             if statuses != {200} or not bodies <= wanted:
                 seen.clear()
                 return False

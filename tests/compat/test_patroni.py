@@ -18,7 +18,7 @@ import pytest
 from tests.compat.programs import Program, need, program, python_client
 from tools.agents import Agent, free_ports, temporary_folder, wait_until
 
-# PostgreSQL refuses to run as root, and this account cannot read root's folders: Debian's Python, and a copy of Patroni.
+# PostgreSQL refuses to run as root; this account cannot read root's folders: Debian's Python, a copy of Patroni.
 ACCOUNT = "postgres"
 PYTHON = "/usr/bin/python3"
 SCOPE = "compat-pg"
@@ -100,7 +100,9 @@ class Member:
         environment = {"PYTHONPATH": str(library), "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
         argv = [PYTHON, str(library / "bin" / "patroni"), str(self.file)]
         try:
-            with program(self.folder / f"{self.name}.log", *argv, environment=environment, user=ACCOUNT) as self.patroni:
+            with program(
+                self.folder / f"{self.name}.log", *argv, environment=environment, user=ACCOUNT
+            ) as self.patroni:
                 yield
         finally:
             self.kill_postgres()

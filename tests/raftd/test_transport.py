@@ -32,6 +32,7 @@ class Ending(raft_pb2_grpc.RaftPeerServicer):
         if self.calls % 2:
             return raft_pb2.DeliverResponse()
         await context.abort(grpc.StatusCode.UNAVAILABLE, "ended by the test")
+        return None
 
 
 async def test_a_call_that_ends_while_it_is_written_to_is_followed_by_another() -> None:

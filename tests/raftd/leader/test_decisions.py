@@ -130,6 +130,16 @@ def test_a_failed_member_keeps_its_node_as_it_is() -> None:
     assert command.checks[0].status == "critical"
 
 
+def test_a_member_made_anew_under_its_name_takes_the_place_of_the_old_node() -> None:
+    present = registered()
+    assert present.node is not None
+    old = reconcile.Registered(replace(present.node, id="another"), present.check, present.service)
+    step = reconcile.reconcile(member(1), old, "dc1", "local")
+    assert isinstance(step.command, Deregister) and step.command.node == "n1" and step.again
+    external = reconcile.Registered(old.node, None, None)
+    assert isinstance(reconcile.reconcile(member(1), external, "dc1", "local").command, Register)
+
+
 def test_the_leader_never_deregisters_itself_nor_nodes_that_were_no_members() -> None:
     assert reconcile.gone("n1", registered(), "n1", "left") is reconcile.NOTHING
     external = reconcile.Registered(registered().node, None, None)
