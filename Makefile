@@ -53,10 +53,15 @@ lint: build ## ruff, strict types, import rules, protobuf lint
 sim: build ## long simulation: make sim SEEDS=1-10000
 	$(BIN)/python -m sim.raft --seeds $(SEEDS)
 	$(BIN)/python -m sim.gossip --seeds $(SEEDS)
+	$(BIN)/python -m sim.checks --seeds $(SEEDS)
 
 .PHONY: crash
 crash: build ## kill -9 of a whole cluster under load, 50 rounds
 	LICTOR_CRASH_ROUNDS=50 $(BIN)/python -m pytest tests/faults -k kill_everything
+
+.PHONY: fuzz
+fuzz: build ## a million mutated DNS packets
+	$(BIN)/python -m tests.dnsd.fuzz --packets 1000000
 
 .PHONY: bench
 bench: build ## measure beside etcd and bind9, as ratios
