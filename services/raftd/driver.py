@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from lictor.page import NEVER_NS, PageWriter, RaftState, Role
+from lictor.page import NEVER_NS, PageWriter, RaftState, Role, boottime_ns
 from lictor.state.commands import decode_command, encode_result
 from lictor.state.precheck import SESSION_TTL_MIN_NS, LockDelays, precheck
 from lictor.state.store import StoreError
@@ -182,7 +182,7 @@ class Driver:
         """Messages of other servers."""
         if self._stopped:
             return
-        now_ns = time.monotonic_ns()
+        now_ns = boottime_ns()
         try:
             for message in messages:
                 started_s = time.perf_counter()
@@ -195,7 +195,7 @@ class Driver:
     def unreachable(self, server_id: str) -> None:
         """The stream to this server broke: what was in it may be lost."""
         if not self._stopped:
-            self.raft.peer_unreachable(time.monotonic_ns(), server_id)
+            self.raft.peer_unreachable(boottime_ns(), server_id)
             self.wake()
 
     def propose(self, proposals: Sequence[Proposal]) -> None:
@@ -210,19 +210,19 @@ class Driver:
 
     def change_configuration(self, change: ConfigurationChange, expected_index: int = 0) -> int:
         """Propose a membership change; returns its index. Raises RaftError."""
-        index, _ = self.raft.propose_configuration_change(time.monotonic_ns(), change, expected_index)
+        index, _ = self.raft.propose_configuration_change(boottime_ns(), change, expected_index)
         self.wake()
         return index
 
     def transfer_leadership(self, target_id: str = "") -> str:
         """Hand over; returns to whom. Raises RaftError."""
-        target = self.raft.transfer_leadership(time.monotonic_ns(), target_id)
+        target = self.raft.transfer_leadership(boottime_ns(), target_id)
         self.wake()
         return target
 
     def bootstrap(self, configuration: Configuration) -> None:
         """Start a new cluster. Raises AlreadyBootstrappedError."""
-        self.raft.bootstrap(time.monotonic_ns(), configuration)
+        self.raft.bootstrap(boottime_ns(), configuration)
         self.wake()
 
     def wake(self) -> None:
@@ -278,11 +278,11 @@ class Driver:
             self._timer = None
         self._timer_at_ns = at_ns
         if at_ns:
-            self._timer = self._loop.call_later(max(at_ns - time.monotonic_ns(), 0) / 1e9, self._timer_fired)
+            self._timer = self._loop.call_later(max(at_ns - boottime_ns(), 0) / 1e9, self._timer_fired)
 
     def _timer_fired(self) -> None:
         self._timer = None
-        now_ns = time.monotonic_ns()
+        now_ns = boottime_ns()
         late_ns = now_ns - self._timer_at_ns
         if late_ns > PAUSE_NS:
             log.warning("process was paused: pause_ms=%d", late_ns // 1_000_000)
@@ -294,7 +294,7 @@ class Driver:
         self._timer = None
         if self._stopped:
             return
-        now_ns = time.monotonic_ns()
+        now_ns = boottime_ns()
         if self.is_leader:
             self._metrics.maybe_contacts(self._voter_contacts_ns, now_ns)
         try:
@@ -313,7 +313,7 @@ class Driver:
             for proposal in proposals:
                 proposal.sink.answer(proposal.id, Outcome(0, b"", self.write_error))
             return
-        now_ns = time.monotonic_ns()
+        now_ns = boottime_ns()
         if self.is_leader:
             proposals = self._precheck(proposals, now_ns)
             if not proposals:
@@ -361,7 +361,7 @@ class Driver:
         try:
             if len(self._reads) > WAITING_MAX:
                 raise TooManyReadsError(f"more than {WAITING_MAX} read barriers are waiting")
-            self.raft.read_index(time.monotonic_ns(), contexts)
+            self.raft.read_index(boottime_ns(), contexts)
             self._metrics.verified(len(reads))
         except NoLeaderError:
             self._reads_refused(self._reads.refused(contexts))
@@ -405,7 +405,7 @@ class Driver:
         self._metrics.state_changed(previous, state)
         self._write_page()
         if previous.role is RoleName.LEADER and state.role is not RoleName.LEADER:
-            self._proposals.leadership_lost(time.monotonic_ns())
+            self._proposals.leadership_lost(boottime_ns())
         if (previous.role, previous.term, previous.leader_id) != (state.role, state.term, state.leader_id):
             for listener in self.listeners:
                 listener.state_changed(state)
@@ -450,12 +450,12 @@ class Driver:
             self._metrics.barrier_passed()
         self._write_page()
         if batch.released_locks and self.is_leader:
-            self.lock_delays.start(batch.released_locks, time.monotonic_ns())
+            self.lock_delays.start(batch.released_locks, boottime_ns())
         for entry, result in zip(entries, batch.results, strict=True):
             self._proposals.applied(entry.index, entry.term, result)
         self.changes.publish(last.index, batch.topics, reset=batch.replaced)
         self._reads.applied(last.index)
-        self.raft.applied(time.monotonic_ns(), last.index)
+        self.raft.applied(boottime_ns(), last.index)
         for listener in self.listeners:
             listener.batch_applied(batch)
             if batch.replaced:
@@ -491,7 +491,7 @@ class Driver:
         self._write_page()
         self.changes.publish(meta.index, (), reset=True)
         self._reads.applied(meta.index)
-        self.raft.applied(time.monotonic_ns(), meta.index)
+        self.raft.applied(boottime_ns(), meta.index)
         for listener in self.listeners:
             listener.state_replaced()
         self.snapshots.prune(self.raft.snapshots_in_use())
@@ -501,13 +501,13 @@ class Driver:
             data = self.snapshots.read(order.meta.id, order.offset, order.length)
         except StorageError as error:
             log.error("failed to read a snapshot: error=%s", error)
-            self.raft.snapshot_unavailable(time.monotonic_ns(), order.target)
+            self.raft.snapshot_unavailable(boottime_ns(), order.target)
             return
         chunk = SnapshotChunk(self.server_id, order.target, order.term, order.round, order.meta, order.offset, data)
         self.outbound.send((chunk,))
 
     def _write_snapshot(self, chunk: SnapshotWrite) -> None:
-        now_ns = time.monotonic_ns
+        now_ns = boottime_ns
         try:
             written = self.snapshots.write(chunk)
         except DiskFullError as error:
@@ -530,7 +530,7 @@ class Driver:
             return
         self._metrics.written(sequence)
         try:
-            self.raft.persisted(time.monotonic_ns(), sequence)
+            self.raft.persisted(boottime_ns(), sequence)
         except Exception as error:
             self._fail(error)
         if not self._scheduled:
@@ -570,13 +570,13 @@ class Driver:
         )
         if self.newest_snapshot is None or meta.index > self.newest_snapshot.index:
             self.newest_snapshot = meta
-        self.raft.snapshot_taken(time.monotonic_ns(), meta)
+        self.raft.snapshot_taken(boottime_ns(), meta)
         self.snapshots.prune(self.raft.snapshots_in_use())
         return meta
 
     def compact(self, index: int) -> None:
         """Forget log entries up to `index`, as far as the core allows."""
-        reached = self.raft.compact(time.monotonic_ns(), index)
+        reached = self.raft.compact(boottime_ns(), index)
         self._writer.compact(reached)
 
 

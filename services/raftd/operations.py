@@ -1,8 +1,8 @@
 """Calls about Raft itself: configuration, removal of a peer, hand-over, leaving, and what `consul info` shows."""
 
-import time
 from typing import Any
 
+from lictor.page import boottime_ns
 from raftd.calls import CallError, Calls
 from raftd.core.configuration import ChangeKind, ConfigurationChange
 from raftd.core.effects import RoleName
@@ -83,7 +83,7 @@ class Operations:
         if driver.is_leader:
             contact = "0"
         elif contact_ns:
-            contact = f"{(time.monotonic_ns() - contact_ns) / 1e6:.6f}ms"
+            contact = f"{(boottime_ns() - contact_ns) / 1e6:.6f}ms"
         else:
             contact = "never"
         servers = " ".join(

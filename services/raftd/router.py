@@ -9,9 +9,9 @@ Rules:
 
 import asyncio
 import random
-import time
 from collections.abc import Sequence
 
+from lictor.page import boottime_ns
 from raftd.core.configuration import Configuration
 from raftd.core.effects import SoftState
 from raftd.driver import Driver
@@ -50,7 +50,7 @@ class Router:
 
     def propose(self, sink: Sink, items: Sequence[tuple[int, bytes]]) -> None:
         """Replicate commands (id, command); `sink` gets one answer for each."""
-        deadline_ns = time.monotonic_ns() + self._hold_timeout_ns
+        deadline_ns = boottime_ns() + self._hold_timeout_ns
         self._route([Proposal(sink, number, command, deadline_ns) for number, command in items])
 
     def propose_here(self, sink: Sink, items: Sequence[tuple[int, bytes]]) -> None:
@@ -59,7 +59,7 @@ class Router:
 
     def read(self, sink: ReadSink, ids: Sequence[int]) -> None:
         """Confirm barriers; `sink` gets one answer for each."""
-        deadline_ns = time.monotonic_ns() + self._hold_timeout_ns
+        deadline_ns = boottime_ns() + self._hold_timeout_ns
         self._driver.read([Read(sink, number, deadline_ns) for number in ids])
 
     def _route(self, proposals: list[Proposal]) -> None:
@@ -124,7 +124,7 @@ class Router:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        now_ns = time.monotonic_ns()
+        now_ns = boottime_ns()
         held, self._held = self._held, []
         reads, self._held_reads = self._held_reads, []
         for proposal in held:

@@ -1,7 +1,6 @@
 """The Consensus and RaftPeer services: gRPC streams in front of router and driver."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ import grpc
 import grpc.aio
 
 from lictor import telemetry
+from lictor.page import boottime_ns
 from lictor.pb.lictor.v1 import raft_pb2, raft_pb2_grpc
 from raftd.archive import ArchiveFailedError, Archives
 from raftd.calls import CallError, Calls
@@ -212,7 +212,7 @@ def status(driver: Driver) -> raft_pb2.StatusResponse:
     if driver.is_leader:
         contact_ms = 0
     else:
-        contact_ms = (time.monotonic_ns() - contact_ns) // 1_000_000 if contact_ns else -1
+        contact_ms = (boottime_ns() - contact_ns) // 1_000_000 if contact_ns else -1
     return raft_pb2.StatusResponse(
         state=_STATES[state.role],
         term=state.term,

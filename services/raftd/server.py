@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import time
 from pathlib import Path
 
 import grpc
@@ -13,7 +12,7 @@ from lictor import logs
 from lictor.agent.link import Message as LinkMessage
 from lictor.agent.link import SupervisorLink
 from lictor.config.runtime import RuntimeConfig, config_path
-from lictor.page import PageWriter
+from lictor.page import PageWriter, boottime_ns
 from lictor.pb.lictor.v1 import raft_pb2_grpc
 from lictor.rpc import SERVER_OPTIONS, DaemonServer
 from lictor.state.store import StoreError
@@ -143,7 +142,7 @@ class RaftServer:
         write_info(self._directory, files)
         raft = Raft(
             core_config(self.config),
-            time.monotonic_ns(),
+            boottime_ns(),
             random.Random().randint,
             wal,
             wal.hard_state,

@@ -10,6 +10,7 @@ import random
 import time
 
 from lictor import telemetry
+from lictor.page import boottime_ns
 from lictor.state.store import StoreError
 from raftd.driver import Driver
 from raftd.storage.errors import StorageError
@@ -54,7 +55,7 @@ class Snapshotter:
         """Take one now. Raises StorageError, StoreError."""
         async with self._lock:
             driver = self._driver
-            started_ns, started_s = time.monotonic_ns(), time.perf_counter()
+            started_ns, started_s = boottime_ns(), time.perf_counter()
             generation = driver.machine.generation
             draft = await asyncio.to_thread(driver.machine.copy)
             for copies in (_COPIES, _STATE_COPIES):
@@ -75,5 +76,5 @@ class Snapshotter:
                 meta.id,
                 meta.index,
                 meta.size_bytes,
-                (time.monotonic_ns() - started_ns) // 1_000_000,
+                (boottime_ns() - started_ns) // 1_000_000,
             )

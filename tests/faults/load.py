@@ -56,8 +56,8 @@ class Load:
         connection = http.client.HTTPConnection(agent.host, agent.ports["http"], timeout=REQUEST_TIMEOUT_S)
         try:
             connection.request(method, path, body)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            with connection.getresponse() as answer:
+                return answer.status, answer.read()
         finally:
             connection.close()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,7 +17,7 @@ import grpc
 
 from apid.core.errors import NoLeader
 from apid.node import stubs
-from lictor.page import NEVER_NS, PageReader, RaftState
+from lictor.page import NEVER_NS, PageReader, RaftState, boottime_ns
 from lictor.pb.lictor.v1 import raft_pb2
 from lictor.rpc import DaemonChannel, DaemonNotRunning
 from lictor.state.lmdb_store import LmdbStore, LmdbTxn, open_store
@@ -60,11 +59,11 @@ class StateReader:
 
     def serves_default(self) -> bool:
         """Whether a `default` read may be answered from here and now: our lease lasts, what is committed is applied."""
-        return self.raft().may_serve_default(time.monotonic_ns())
+        return self.raft().may_serve_default(boottime_ns())
 
     def holds_lease(self) -> bool:
         """Whether we lead and nobody else can."""
-        return self.raft().holds_lease(time.monotonic_ns())
+        return self.raft().holds_lease(boottime_ns())
 
     def read(self) -> AbstractContextManager[LmdbTxn]:
         """A consistent view. Errors: NoLeader while there is no state to read."""
@@ -78,7 +77,7 @@ class StateReader:
         """Milliseconds since the leader was heard."""
         if raft.leader_contact_ns == NEVER_NS:
             return 0
-        return max(0, (time.monotonic_ns() - raft.leader_contact_ns) // 1_000_000)
+        return max(0, (boottime_ns() - raft.leader_contact_ns) // 1_000_000)
 
     def close(self) -> None:
         if self._store is not None:

@@ -9,7 +9,6 @@ registered under another spelling changes the count.
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from dnsd.core.facts import Instance
 from dnsd.core.needs import AddressOwner, NodeNamed, ServiceInstances, Unavailable
 from dnsd.sources.rows import instance_facts, node_facts
 from dnsd.sources.source import Found
-from lictor.page import NEVER_NS, PageReader
+from lictor.page import NEVER_NS, PageReader, boottime_ns
 from lictor.state import keys
 from lictor.state.lmdb_store import LmdbStore, open_store
 from lictor.state.machine.catalog import service_index
@@ -218,7 +217,7 @@ class StateFile:
         """What the raft page says; only after `store`."""
         assert self._page is not None, "asked before the store"
         state = self._page.read()
-        now_ns = time.monotonic_ns()
+        now_ns = boottime_ns()
         if state.may_serve_default(now_ns):
             return Freshness(True, True, 0.0)
         if state.leader_contact_ns == NEVER_NS:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lictor import telemetry
 from lictor.config.runtime import AutopilotConfig as SeedConfig
+from lictor.page import boottime_ns
 from lictor.state import keys
 from lictor.state.commands import AutopilotSet
 from lictor.state.gotext import format_duration
@@ -102,11 +103,11 @@ class AutopilotDuty:
 
     async def refresh(self) -> None:
         """Ask everybody for a sign of life, then judge."""
-        started_ns = time.monotonic_ns()
+        started_ns = boottime_ns()
         # A barrier makes the leader send a heartbeat to all at once.
         self._driver.read([Read(_Ignore(), 0, started_ns)])
         await asyncio.sleep(PROBE_SETTLE_S)
-        now_ns = time.monotonic_ns()
+        now_ns = boottime_ns()
         slack_ns = now_ns - started_ns
         self.table.update(self._facts(now_ns), self.config(), self._driver.state.term, now_ns, slack_ns)
         _HEALTHY.set(float(self.table.healthy))
@@ -148,7 +149,7 @@ class AutopilotDuty:
     async def health(self, body: Any) -> dict[str, Any]:
         """The call `autopilot.health`: what GET /v1/operator/autopilot/health answers."""
         await self.refresh()
-        offset_ns = time.time_ns() - time.monotonic_ns()
+        offset_ns = time.time_ns() - boottime_ns()
         return {
             "Healthy": self.table.healthy,
             "FailureTolerance": self.table.failure_tolerance,
@@ -192,7 +193,7 @@ class AutopilotDuty:
         return max(self.config().server_stabilization_time_ns / 1e9 / 2, 0.5)
 
     async def _promote(self) -> None:
-        for server_id in self.table.promotable(self.config().server_stabilization_time_ns, time.monotonic_ns()):
+        for server_id in self.table.promotable(self.config().server_stabilization_time_ns, boottime_ns()):
             server = self._driver.raft.configuration.get(server_id)
             if server is None or server.voter:
                 continue
@@ -219,7 +220,7 @@ class AutopilotDuty:
 
     def _silent(self, server_ids: tuple[str, ...]) -> list[str]:
         """Those that Raft does not hear either: a pool that is still gathering says little."""
-        now_ns = time.monotonic_ns()
+        now_ns = boottime_ns()
         contact_ns = {peer.id: peer.last_contact_ns for peer in self._driver.raft.peers()}
         return [name for name in server_ids if now_ns - contact_ns.get(name, now_ns) > STALE_AFTER_NS]
 

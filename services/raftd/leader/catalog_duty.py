@@ -21,6 +21,8 @@ from raftd.proposer import NotReplicatedError, Proposer
 RECONCILE_INTERVAL_S = 60.0
 RETRY_S = 1.0
 """After a failure, everything is looked at again."""
+STEPS_PER_MEMBER_MAX = 2
+"""Commands that one member's state may ask for at a time."""
 CHANGES_PER_MEMBER_MAX = 8
 """Configuration changes that one member may cause at a time."""
 
@@ -122,14 +124,17 @@ class CatalogDuty:
         await self._carry_out(name, lambda present: reconcile(member, present, self._datacenter, self._node_name))
 
     async def _carry_out(self, name: str, decide: Callable[[Registered], Step]) -> None:
-        with self._driver.machine.store.read() as txn:
-            step = decide(registered(txn, name))
-        if step is NOTHING or step.command is None:
-            return
-        leader_log.info("%s", step.message)
-        result = await self._proposer.propose(step.command)
-        if isinstance(result, Failed):
-            log.error("failed to reconcile member: member=%s error=%r", name, result.text)
+        for _ in range(STEPS_PER_MEMBER_MAX):
+            with self._driver.machine.store.read() as txn:
+                step = decide(registered(txn, name))
+            if step is NOTHING or step.command is None:
+                return
+            leader_log.info("%s", step.message)
+            result = await self._proposer.propose(step.command)
+            if isinstance(result, Failed):
+                log.error("failed to reconcile member: member=%s error=%r", name, result.text)
+            if not step.again:
+                return
 
     async def _follow_server(self, member: LanMember) -> None:
         """Bring the Raft configuration in line with one server."""

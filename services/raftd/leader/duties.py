@@ -11,6 +11,7 @@ import msgspec
 
 from lictor import telemetry
 from lictor.config.runtime import RuntimeConfig
+from lictor.page import boottime_ns
 from lictor.state import keys
 from lictor.state.commands import CoordinateBatch, Deregister, SessionDestroy, TombstoneReap
 from lictor.state.precheck import LockDelays, session_ttl_ns
@@ -80,7 +81,7 @@ class LeaderDuties:
     def leader_ready(self) -> None:
         """Begin."""
         self._end()
-        now_ns = time.monotonic_ns()
+        now_ns = boottime_ns()
         with self._driver.machine.store.read() as txn:
             for _, raw in txn.scan(keys.session("")):
                 session = decode_session(raw)
@@ -132,7 +133,7 @@ class LeaderDuties:
             self._start_sessions(batch.created_sessions)
 
     def _start_sessions(self, session_ids: list[str]) -> None:
-        now_ns = time.monotonic_ns()
+        now_ns = boottime_ns()
         with self._driver.machine.store.read() as txn:
             for session_id in session_ids:
                 raw = txn.get(keys.session(session_id))
@@ -157,12 +158,12 @@ class LeaderDuties:
         if raw is None:
             return False
         session = decode_session(raw)
-        self._sessions.reset(session.id, session_ttl_ns(session.ttl), time.monotonic_ns())
+        self._sessions.reset(session.id, session_ttl_ns(session.ttl), boottime_ns())
         return True
 
     async def _session_timers(self, body: Any) -> dict[str, int]:
         """Nanoseconds left by session."""
-        return self._sessions.remaining_ns(time.monotonic_ns())
+        return self._sessions.remaining_ns(boottime_ns())
 
     async def _update_coordinate(self, body: Any) -> bool:
         """A `rows.Coordinate` as array: kept for the next flush."""
@@ -180,7 +181,7 @@ class LeaderDuties:
 
     async def _expire_sessions(self) -> None:
         while True:
-            now_ns = time.monotonic_ns()
+            now_ns = boottime_ns()
             for session_id in self._sessions.due(now_ns):
                 session_log.debug("session TTL expired: session=%s", session_id)
                 started_s = time.perf_counter()
@@ -189,13 +190,13 @@ class LeaderDuties:
             next_ns = self._sessions.next_ns()
             pause_s = SESSION_TICK_MAX_S
             if next_ns is not None:
-                pause_s = min(max((next_ns - time.monotonic_ns()) / 1e9, 0.01), SESSION_TICK_MAX_S)
+                pause_s = min(max((next_ns - boottime_ns()) / 1e9, 0.01), SESSION_TICK_MAX_S)
             await asyncio.sleep(pause_s)
 
     async def _reap_tombstones(self) -> None:
         bins = TombstoneBins()
         while True:
-            now_ns = time.monotonic_ns()
+            now_ns = boottime_ns()
             with self._driver.machine.store.read() as txn:
                 bins.hint(read_index(txn, "tombstones"), now_ns)
             index = bins.due(now_ns)
@@ -219,7 +220,7 @@ class LeaderDuties:
         while True:
             with self._driver.machine.store.read() as txn:
                 critical = _critical_of_external_nodes(txn)
-            for instance in services.due(critical, time.monotonic_ns()):
+            for instance in services.due(critical, boottime_ns()):
                 log.info("deregistering critical service: node=%s service=%s", instance.node, instance.service_id)
                 await self._propose_or_log(Deregister(instance.node, service_id=instance.service_id))
             await asyncio.sleep(REAP_INTERVAL_S)
@@ -227,7 +228,7 @@ class LeaderDuties:
     async def _sweep_lock_delays(self) -> None:
         while True:
             await asyncio.sleep(LOCK_DELAY_SWEEP_S)
-            self.lock_delays.expire(time.monotonic_ns())
+            self.lock_delays.expire(boottime_ns())
 
     async def _propose_or_log(self, command: Any) -> None:
         try:

@@ -33,6 +33,8 @@ class Step:
 
     command: Command | None = None
     message: str = ""
+    again: bool = False
+    """Whether there is more to do for this member after it."""
 
 
 NOTHING = Step()
@@ -73,6 +75,10 @@ def reconcile(member: LanMember, registered: Registered, datacenter: str, local_
 
 def _alive(member: LanMember, registered: Registered, datacenter: str) -> Step:
     node, wanted = registered.node, consul_service(member)
+    if node is not None and node.id and member.id and node.id != member.id and registered.check is not None:
+        # The node was made anew with an empty disk before anybody saw it fail. Gossip lets one live member have a name,
+        # so the one in the catalog is no more; while it is there, its name would be refused to the new one.
+        return Step(Deregister(member.name), f"member has a new node ID: member={member.name} id={member.id}", True)
     if (
         node is not None
         and node.address == member.address

@@ -1,5 +1,6 @@
 """Tables of what the leader decides."""
 
+import msgspec
 import pytest
 
 from lictor.state.commands import Deregister, Register
@@ -133,7 +134,7 @@ def test_a_failed_member_keeps_its_node_as_it_is() -> None:
 def test_a_member_made_anew_under_its_name_takes_the_place_of_the_old_node() -> None:
     present = registered()
     assert present.node is not None
-    old = reconcile.Registered(replace(present.node, id="another"), present.check, present.service)
+    old = reconcile.Registered(msgspec.structs.replace(present.node, id="another"), present.check, present.service)
     step = reconcile.reconcile(member(1), old, "dc1", "local")
     assert isinstance(step.command, Deregister) and step.command.node == "n1" and step.again
     external = reconcile.Registered(old.node, None, None)
