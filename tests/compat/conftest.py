@@ -9,12 +9,12 @@ import pytest
 from tests.compat.backends import Backends
 from tools.agents import Agent, make_agent, running
 
-FAST = {"performance": {"raft_multiplier": 1}, "session_ttl_min": "1s"}
+CONFIGURATION = {"performance": {"raft_multiplier": 1}, "telemetry": {"prometheus_retention_time": "60s"}}
 
 
 @pytest.fixture(scope="package")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
-    made = make_agent(tmp_path_factory.mktemp("compat"), "n1", "-server", "-bootstrap-expect=1", config=FAST)
+    made = make_agent(tmp_path_factory.mktemp("compat"), "n1", "-server", "-bootstrap-expect=1", config=CONFIGURATION)
     with running(made):
         made.wait_leader()
         yield made

@@ -53,6 +53,8 @@ def installed(name: str, command: list[str]) -> Path:
             if done.returncode:
                 shutil.rmtree(folder)
                 raise AssertionError(f"cannot install {name}: {' '.join(argv)}\n{done.stdout}{done.stderr}")
+            # Programs that refuse to run as root read it, too.
+            folder.chmod(0o755)
             folder.rename(target)
     return target
 
@@ -61,7 +63,7 @@ def python_client(name: str) -> Path:
     """A folder for PYTHONPATH (its programs are in bin/) with a PyPI package and what it needs."""
     packages = PYTHON_CLIENTS[name]
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", "{folder}"]
-    return installed("-".join(packages[0].replace("==", " ").split()), [*pip, *packages])
+    return installed(f"{name}-{packages[0].rpartition('=')[2]}", [*pip, *packages])
 
 
 def node_client(name: str) -> Path:

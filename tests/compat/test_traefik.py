@@ -41,7 +41,9 @@ def test_services_of_the_catalog_are_routed_while_registered(
 
     def register(identifier: str) -> None:
         port = backends.start(identifier)
-        body = {"ID": identifier, "Name": prefix, "Tags": tags, "Address": "127.0.0.1", "Port": port}
+        # Watching, Traefik ignores answers equal to the last one: another instance without a check would not be seen.
+        check = {"TTL": "60s", "Status": "passing"}
+        body = {"ID": identifier, "Name": prefix, "Tags": tags, "Address": "127.0.0.1", "Port": port, "Check": check}
         agent.put("/v1/agent/service/register", body)
 
     with program(tmp_path / "traefik.log", *argv):

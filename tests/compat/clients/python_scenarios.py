@@ -8,20 +8,22 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 import consul
 
 WAIT_S = 10
 
 
-def until(what, condition):
+def until(what: str, condition: Callable[[], Any]) -> None:
     deadline_s = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < deadline_s, what
         time.sleep(0.02)
 
 
-def kv(client, name):
+def kv(client: Any, name: str) -> None:
     assert client.kv.put(f"{name}/a", "one", flags=7)
     assert client.kv.put(f"{name}/b/c", b"\x00\xff")
     index, row = client.kv.get(f"{name}/a")
@@ -35,7 +37,7 @@ def kv(client, name):
     assert client.kv.delete(name, recurse=True) and client.kv.get(name, recurse=True)[1] is None
 
 
-def cas(client, name):
+def cas(client: Any, name: str) -> None:
     assert client.kv.put(name, "first", cas=0)
     assert client.kv.put(name, "again", cas=0) is False
     modified = client.kv.get(name)[1]["ModifyIndex"]
@@ -45,7 +47,7 @@ def cas(client, name):
     assert client.kv.delete(name, cas=client.kv.get(name)[1]["ModifyIndex"])
 
 
-def locks(client, name):
+def locks(client: Any, name: str) -> None:
     mine = client.session.create(name, lock_delay=0, behavior="delete", ttl=10)
     other = client.session.create(name, lock_delay=0)
     assert client.kv.put(name, "mine", acquire=mine)
@@ -67,7 +69,7 @@ def locks(client, name):
     raise AssertionError("a destroyed session was renewed")
 
 
-def catalog(client, name):
+def catalog(client: Any, name: str) -> None:
     service = {"ID": f"{name}-1", "Service": name, "Tags": ["v1"], "Port": 99}
     check = {"Name": "c", "CheckID": f"{name}-c", "ServiceID": f"{name}-1", "Status": "passing"}
     assert client.catalog.register(name, "10.9.8.7", service=service, check=check)
@@ -82,7 +84,7 @@ def catalog(client, name):
     assert client.catalog.deregister(name) and client.catalog.node(name)[1] is None
 
 
-def health(client, name):
+def health(client: Any, name: str) -> None:
     for status in ("passing", "critical"):
         node = f"{name}-{status}"
         check = {"Name": "c", "ServiceID": "s", "Status": status}
@@ -94,7 +96,7 @@ def health(client, name):
     assert client.health.node(f"{name}-critical")[1][0]["Status"] == "critical"
 
 
-def agent(client, name):
+def agent(client: Any, name: str) -> None:
     checked = consul.Check.ttl("30s")
     assert client.agent.service.register(name, service_id=f"{name}-1", port=5, tags=["x"], check=checked)
     assert client.agent.services()[f"{name}-1"]["Port"] == 5
@@ -117,7 +119,7 @@ def agent(client, name):
     assert [member["Name"] for member in client.agent.members()] == ["n1"]
 
 
-def checks(client, name):
+def checks(client: Any, name: str) -> None:
     """Checks that the agent runs: HTTP against the agent itself, TCP to where nobody listens."""
     good = consul.Check.http(f"http://{sys.argv[1]}/v1/status/leader", "100ms", timeout="2s")
     bad = consul.Check.tcp("127.0.0.1", 1, "100ms")
@@ -129,7 +131,7 @@ def checks(client, name):
     client.agent.service.deregister(f"{name}-bad")
 
 
-def txn(client, name):
+def txn(client: Any, name: str) -> None:
     value = base64.b64encode(b"v").decode()
     answer = client.txn.put(
         [
@@ -153,7 +155,7 @@ def txn(client, name):
     assert client.kv.get(f"{name}/1")[1]["Value"] == b"v"
 
 
-def event(client, name):
+def event(client: Any, name: str) -> None:
     fired = client.event.fire(name, "payload")
     assert fired["Name"] == name
     until("the event is listed", lambda: client.event.list(name)[1])
@@ -161,7 +163,7 @@ def event(client, name):
     assert (row["ID"], row["Payload"]) == (fired["ID"], b"payload"), row
 
 
-def query(client, name):
+def query(client: Any, name: str) -> None:
     client.catalog.register(name, "10.9.8.5", service={"ID": "s", "Service": name, "Tags": ["a"], "Port": 3})
     made = client.query.create(name, name, onlypassing=True, tags=["a"], ttl="10s")
     assert client.query.get(made["ID"])[0]["Service"]["Service"] == name
@@ -174,7 +176,7 @@ def query(client, name):
     assert made["ID"] not in [row["ID"] for row in client.query.list()]
 
 
-def blocking(client, name):
+def blocking(client: Any, name: str) -> None:
     client.kv.put(name, "old")
     index, _ = client.kv.get(name)
     started_s = time.monotonic()
@@ -194,7 +196,7 @@ def blocking(client, name):
     writer.join()
 
 
-def status(client, name):
+def status(client: Any, name: str) -> None:
     leader = client.status.leader()
     assert leader in client.status.peers()
     assert client.operator.raft_config()["Servers"][0]["Node"] == "n1"
@@ -209,7 +211,7 @@ SCENARIOS = {
 }
 
 
-def consul_client():
+def consul_client() -> Any:
     host, port = sys.argv[1].split(":")
     return consul.Consul(host=host, port=int(port))
 
