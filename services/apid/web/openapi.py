@@ -89,22 +89,24 @@ def build_application(dispatcher: Dispatcher) -> FastAPI:
         redirect_slashes=False,
         separate_input_output_schemas=False,
     )
-    operations = [
-        (route, method, documented)
-        for route in dispatcher.table
-        for method, operation in route.operations.items()
-        for documented in (*operation.also, operation)
-    ]
-    for route, method, operation in sorted(operations, key=_specific_first):
-        _add(application, dispatcher, route, method, operation)
+    other = EveryOther(dispatcher)
 
-    application.router.routes.append(StarletteRoute("/{rest:tail}", EveryOther(dispatcher), include_in_schema=False))
+    def take_the_rest_of(path: str) -> None:
+        application.router.routes.append(StarletteRoute(path, other, include_in_schema=False))
+
+    for route in sorted(dispatcher.table, key=_specific_first):
+        for method, operation in route.operations.items():
+            for documented in (*operation.also, operation):
+                _add(application, dispatcher, route, method, documented)
+        # The path decides before the method does: a less specific path must not get what this one refuses.
+        take_the_rest_of(route.pattern + ("{rest:tail}" if route.pattern.endswith("/") else ""))
+    take_the_rest_of("/{rest:tail}")
     application.openapi = lambda: _openapi(application)  # type: ignore[method-assign]
     return application
 
 
-def _specific_first(item: tuple[Route, str, Operation]) -> tuple[int, int]:
-    pattern = item[0].pattern
+def _specific_first(route: Route) -> tuple[int, int]:
+    pattern = route.pattern
     return (1 if pattern.endswith("/") else 0, -len(pattern))
 
 
