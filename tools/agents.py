@@ -56,6 +56,8 @@ def wait_until(what: str, condition: Callable[[], T | None], timeout_s: float = 
             if result:
                 return result
         except (OSError, ValueError, urllib.error.URLError) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             last = error
         time.sleep(0.05)
     raise TimeoutError(f"{what} did not come true within {timeout_s} s (last error: {last})")

@@ -3,6 +3,10 @@
 The recordings are not part of this repository: LICTOR_CONFORMANCE names their folder (default: ../shared/conformance
 beside the checkout). Each file says in `agent` which kind of agent it expects. Options: `--lane off` sends every
 request through FastAPI, file names pick files, `-v` shows every difference, everything after `--` goes to the replayer.
+
+`--via follower` asks a server n1 that follows n2 (with n3 as third); `--via client` a client agent n1 of the server n2.
+Then the files of VIA_FILES are played, without the cases of NOT_VIA, whose recorded answers hold only where n1 is the
+one server and the one node there is.
 """
 
 import argparse
@@ -19,6 +23,35 @@ DEFAULT_FOLDER = ROOT.parent / "shared" / "conformance"
 ACL_TOKEN = "6b1f0c3a-5d2e-4c77-9a10-2f8e4d7c9b01"
 COUNTS = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 FILE_TIMEOUT_S = 300
+VIA_FILES = (
+    *("kv", "txn", "session", "catalog", "health", "blocking", "event"),
+    *("coordinate", "status", "query", "config", "connect", "http", "snapshot"),
+)
+"""Left out: agent, cli, dns, configured (they are about the asked node itself), operator (the Raft configuration is
+another one), acl, acl-fresh (every agent would need the tokens)."""
+ONE_NODE = "lists all nodes or the servers: more than one here"
+OLD_READS = "a stale answer of a follower says how long ago the leader was heard, and may miss the write before it"
+_NOT_VIA_ANY = {
+    ("blocking", "consistency modes"): ONE_NODE,
+    ("catalog", "datacenters and own node"): ONE_NODE,
+    ("health", "own node"): ONE_NODE,
+}
+NOT_VIA = {
+    "client": _NOT_VIA_ANY,
+    "follower": {
+        **_NOT_VIA_ANY,
+        ("kv", "consistency"): OLD_READS,
+        ("txn", "read only"): OLD_READS,
+        ("query", "execute"): OLD_READS,
+        ("status", "leader and peers"): ONE_NODE,
+    },
+}
+"""File and case that are not asked through another agent, and why."""
+QUICK = {
+    "autopilot": {"server_stabilization_time": "1s"},
+    "performance": {"raft_multiplier": 1},
+    "retry_interval": "1s",
+}
 
 
 def agent_for(kind: str, recordings: Path, folder: Path, lane: str) -> Agent:
@@ -28,9 +61,50 @@ def agent_for(kind: str, recordings: Path, folder: Path, lane: str) -> Agent:
     return make_agent(folder, "n1", "-server", "-bootstrap-expect=1", config=config, config_files=files)
 
 
-def replay(case_file: Path, agent: Agent, kind: str, extra: list[str]) -> tuple[int, int, str]:
+def cluster_for(kind: str, via: str, recordings: Path, folder: Path) -> list[Agent]:
+    """n1 first, which is asked, then the server it follows or is a client of, and a third server."""
+    files = () if kind == "default" else (recordings / "config" / f"{kind}.json",)
+
+    def agent(name: str, *flags: str) -> Agent:
+        return make_agent(folder / name, name, *flags, config=QUICK, config_files=files)
+
+    leader = agent("n2", "-server", "-bootstrap-expect=1")
+    join = f"-retry-join={leader.lan}"
+    if via == "client":
+        return [agent("n1", join), leader]
+    return [agent("n1", "-server", join), leader, agent("n3", "-server", join)]
+
+
+def all_vote(agents: list[Agent]) -> None:
+    """Waits until every server has its vote, and the asked one still follows."""
+    leader = agents[1]
+
+    def settled() -> bool:
+        servers = leader.get("/v1/operator/raft/configuration")["Servers"]
+        return [server["Voter"] for server in servers] == [True] * len(agents)
+
+    wait_until("all servers vote", settled, 60)
+
+
+def via_cases(via: str, case_file: Path, folder: Path) -> Path:
+    """The file without the cases that NOT_VIA names."""
+    left_out = {case: reason for (stem, case), reason in NOT_VIA[via].items() if stem == case_file.stem}
+    if not left_out:
+        return case_file
+    content = json.loads(case_file.read_bytes())
+    unknown = set(left_out) - {case["name"] for case in content["cases"]}
+    assert not unknown, f"{case_file.name} has no cases {unknown}"
+    for case, reason in left_out.items():
+        print(f"{case_file.stem:12} left out: {case}: {reason}")
+    content["cases"] = [case for case in content["cases"] if case["name"] not in left_out]
+    made = folder / case_file.name
+    made.write_text(json.dumps(content))
+    return made
+
+
+def replay(replayer: Path, case_file: Path, agent: Agent, kind: str, extra: list[str]) -> tuple[int, int, str]:
     """Runs the replayer on one file; returns passed and failed steps and its output."""
-    argv = [sys.executable, str(case_file.parent.parent / "replay.py"), "--http", agent.http, "--dns", agent.dns]
+    argv = [sys.executable, str(replayer), "--http", agent.http, "--dns", agent.dns]
     argv += ["--consul", str(CONSUL), *(["--token", ACL_TOKEN] if kind == "acl" else []), *extra, str(case_file)]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=FILE_TIMEOUT_S, check=False)
@@ -56,6 +130,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make conformance", description=__doc__)
     parser.add_argument("files", nargs="*", help="case files by name, e.g. kv catalog; default: all")
     parser.add_argument("--lane", choices=("on", "off"), default="on")
+    parser.add_argument("--via", choices=("follower", "client"), default="")
     parser.add_argument("-v", action="store_true", dest="verbose")
     arguments, extra = parser.parse_known_args()
     extra = [option for option in extra if option != "--"]
@@ -67,14 +142,24 @@ def main() -> int:
     for case_file in sorted((recordings / "cases").glob("*.json")):
         if arguments.files and case_file.stem not in arguments.files:
             continue
+        if arguments.via and case_file.stem not in VIA_FILES:
+            print(f"{case_file.stem:12} left out: not for --via")
+            continue
         kind = json.loads(case_file.read_bytes()).get("agent", "default")
         with temporary_folder("lictor-conformance-") as folder:
-            agent = agent_for(kind, recordings, folder, arguments.lane)
+            if arguments.via:
+                agents = cluster_for(kind, arguments.via, recordings, folder)
+                cases = via_cases(arguments.via, case_file, folder)
+            else:
+                agents, cases = [agent_for(kind, recordings, folder, arguments.lane)], case_file
+            agent = agents[0]
             try:
-                with running(agent):
+                with running(*agents):
+                    if arguments.via == "follower":
+                        all_vote(agents)
                     if kind in ("default", "full"):
                         ready(agent)
-                    passed, failed, output = replay(case_file, agent, kind, extra)
+                    passed, failed, output = replay(recordings / "replay.py", cases, agent, kind, extra)
             except (TimeoutError, OSError) as error:
                 passed, failed, output = 0, 1, f"{error}\n{agent.log()[-3000:]}"
         total_passed += passed

@@ -33,7 +33,10 @@ def value(agent: Agent, key: str) -> str | None:
     """A key read through this agent, consistently; None while that is not possible."""
     try:
         found: str = agent.get(f"/v1/kv/{key}?consistent", 5)[0]["Value"]
-    except (urllib.error.URLError, OSError):
+    except urllib.error.HTTPError as error:
+        error.close()
+        return None
+    except OSError:
         return None
     return found
 
