@@ -57,7 +57,8 @@ def ask(
         with urllib.request.urlopen(request, timeout=20) as answer:
             return Answer(answer.status, dict(answer.headers), answer.read())
     except urllib.error.HTTPError as error:
-        return Answer(error.code, dict(error.headers), error.read())
+        with error:
+            return Answer(error.code, dict(error.headers), error.read())
 
 
 def sees(agent: Agent, datacenters: list[str]) -> bool:
