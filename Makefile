@@ -67,6 +67,10 @@ crash: build ## kill -9 of a whole cluster under load, 50 rounds
 fuzz: build ## a million mutated DNS packets
 	$(BIN)/python -m tests.dnsd.fuzz --packets 1000000
 
+.PHONY: faults
+faults: build ## every server lost in every way, long cuts: minutes (see campaigns/)
+	$(BIN)/python -m pytest campaigns -s
+
 .PHONY: bench
 bench: build ## measure beside etcd and bind9, as ratios
 	$(BIN)/python -m bench
