@@ -88,6 +88,8 @@ class AgentLocalEndpoints:
                 query=("format",),
                 result={"type": "object"},
                 responses=health,
+                json_statuses=tuple(health),
+                other_types=("text/plain",),
             ),
             get(
                 "/v1/agent/health/service/name/",
@@ -97,6 +99,8 @@ class AgentLocalEndpoints:
                 query=("format",),
                 result=schemas.array({"type": "object"}),
                 responses=health,
+                json_statuses=tuple(health),
+                other_types=("text/plain",),
             ),
             put(
                 "/v1/agent/service/register",

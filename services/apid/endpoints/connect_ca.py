@@ -102,6 +102,7 @@ class ConnectCaEndpoints:
                         body=SIGNING_REQUEST,
                         result={"type": "object"},
                         responses={400: "A malformed body", 404: "Asked by a client", 429: "Too many at once"},
+                        bare_statuses=(404,),
                         namespaced=False,
                     )
                 },

@@ -74,6 +74,7 @@ class CoordinateEndpoints:
                         READ_PARAMETERS,
                         result=entries,
                         responses={**disabled, 404: "No coordinate known"},
+                        bare_statuses=(404,),
                         namespaced=False,
                     )
                 },

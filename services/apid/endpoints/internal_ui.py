@@ -50,6 +50,7 @@ class InternalUiEndpoints:
                         READ_PARAMETERS,
                         result={"type": "object"},
                         responses={400: "No node named", 404: "No such node"},
+                        bare_statuses=(404,),
                     )
                 },
             ),

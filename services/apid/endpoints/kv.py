@@ -53,6 +53,7 @@ class KvEndpoints:
                         READ_PARAMETERS,
                         result={"type": "array", "items": {"anyOf": [ENTRY_SCHEMA, {"type": "string"}]}},
                         responses={400: "No key, or parameters that contradict", 404: "No such key"},
+                        bare_statuses=(404,),
                     ),
                     "PUT": Operation(
                         self.put,

@@ -131,6 +131,7 @@ class OperatorEndpoints:
                         query=("dc",),
                         result={"type": "object"},
                         responses={429: "Not healthy; the body is the same"},
+                        json_statuses=(429,),
                         namespaced=False,
                     )
                 },

@@ -12,9 +12,11 @@ from apid.core.routes import Operation, Route
 TITLE = "Lictor"
 DESCRIPTION = """The HTTP API of Consul 1.7.2.
 
-Paths end in a parameter where everything after the slash is the name, further slashes included. Keys of JSON bodies
-are matched in any case. Errors are a line of plain text; many malformed values are answered with 500 and the parser's
-words, as Consul does. Answers to reads carry `X-Consul-Index`; give it back as `index` to wait for a change."""
+Paths end in a parameter where everything after the slash is the name, further slashes included. A path with empty or
+dot parts is redirected to the one without them, one with unprintable characters is answered with a bare 400. Keys of
+JSON bodies are matched in any case. Errors are a line of plain text; many malformed values are answered with 500 and
+the parser's words, as Consul does. Answers to reads carry `X-Consul-Index`; give it back as `index` to wait for a
+change."""
 
 DOCUMENTED_METHODS = frozenset(("GET", "PUT", "POST", "DELETE", "PATCH"))
 ERRORS = {
