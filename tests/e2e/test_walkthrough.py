@@ -177,7 +177,7 @@ def test_a_host_that_is_cut_off_and_healed_catches_up_and_the_leader_stays(
     eventually("it is alive again", lambda: alive in " ".join(words(writer.run("consul", "members").stdout)), 90)
     eventually("it caught up", lambda: victim.run("consul", "kv", "get", "-stale", "while/cut").stdout == "1\n", 60)
     assert leader() == before
-    eventually("it votes again", lambda: voters(writer) == 3, 60)
+    eventually("it votes again", lambda: voters(writer) == 3, 120)
 
 
 def voters(host: Host) -> int:
