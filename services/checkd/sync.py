@@ -25,6 +25,8 @@ from lictor.config.runtime import RuntimeConfig
 
 MAX_IN_FLIGHT = 32
 SECOND_NS = 1_000_000_000
+START_PATIENCE_NS = 10 * SECOND_NS
+"""All daemons of a node start together: that apid cannot be reached yet is no news for this long."""
 
 log = logging.getLogger("agent")
 log_sync = logging.getLogger("agent.anti_entropy")
@@ -41,6 +43,7 @@ class Syncer:
         self._wake = asyncio.Event()
         self._pass = asyncio.Lock()
         self._reported_unreachable = False
+        self._patient_until_ns = time.monotonic_ns() + START_PATIENCE_NS
 
     def reconfigure(self, config: RuntimeConfig, catalog: Catalog) -> None:
         """Take over reloaded tokens, node meta and intervals."""
@@ -80,18 +83,26 @@ class Syncer:
             self.schedule.full_done(now_ns)
         else:
             self.schedule.full_failed(now_ns, reachable)
-            if reachable or not self._reported_unreachable:
-                log_sync.error("failed to sync remote state: error=%s", json.dumps(error))
-        self._reported_unreachable = bool(error) and not reachable
+        self._report("failed to sync remote state", error, reachable)
         return error
 
     async def _sync_partial(self) -> None:
         error, reachable = await self._attempt(self._send_changes)
         if error:
             self.schedule.partial_failed(time.monotonic_ns(), reachable)
-            if reachable or not self._reported_unreachable:
-                log_sync.error("failed to sync changes: error=%s", json.dumps(error))
-        self._reported_unreachable = bool(error) and not reachable
+        self._report("failed to sync changes", error, reachable)
+
+    def _report(self, what: str, error: str, reachable: bool) -> None:
+        """Log a failure: each one of a server that answers, else the first; none while the node's apid may still be
+        on its way up."""
+        if not error or reachable:
+            self._reported_unreachable = False
+        elif self._reported_unreachable or time.monotonic_ns() < self._patient_until_ns:
+            return
+        else:
+            self._reported_unreachable = True
+        if error:
+            log_sync.error("%s: error=%s", what, json.dumps(error))
 
     async def _attempt(self, work: Callable[[], Awaitable[None]]) -> tuple[str, bool]:
         """Why it failed (empty: it did not) and whether a server was reached."""

@@ -18,6 +18,7 @@ from lictor.config.errors import ConfigError
 from lictor.config.goflags import FlagError, HelpWanted
 from lictor.config.runtime import RuntimeConfig, config_path
 from lictor.config.sources import CommandLine
+from lictor.rpc.runfile import run_file_path
 
 USAGE = """Usage: consul agent [options]
 
@@ -78,6 +79,7 @@ def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) ->
     config = ports.choose_api_port(config)
     try:
         logs.setup(config.log)
+        forget_run_files(config.data_dir)
         config.save(config_path(config.data_dir))
         if config.pid_file:
             write_pid_file(config.pid_file)
@@ -103,6 +105,12 @@ def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) ->
         if config.pid_file:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(config.pid_file)
+
+
+def forget_run_files(data_dir: str) -> None:
+    """Remove what daemons of an earlier run left: their ports may be somebody else's by now. Raises OSError."""
+    for name in SERVER_DAEMONS:
+        run_file_path(data_dir, name).unlink(missing_ok=True)
 
 
 def daemons_of(config: RuntimeConfig) -> dict[str, Run]:
