@@ -36,6 +36,8 @@ from lictor.rpc import SERVER_OPTIONS, DaemonServer
 from lictor.telemetry.serving import DaemonMetrics
 
 if TYPE_CHECKING:
+    import ssl
+
     from apid.public.server import PublicServer
     from lictor.agent.link import SupervisorLink
 
@@ -104,17 +106,21 @@ class Apid:
         telemetry.PROCESS.before_reading.append(self._http.lane.cache.tell)
         self._forward: grpc.aio.Server | None = None
         self._public: PublicServer | None = None
+        self._tls: ssl.SSLContext | None = None
 
     async def run(self) -> int:
         """Serves until a signal or the supervisor ends it; the process's exit code."""
         try:
             sockets = self._open_sockets()
+            secure_sockets = self._open_secure_sockets()
         except ListenError as error:
             log.error("%s", error)
             return EXIT_CANNOT_LISTEN
         self._handle_signals()
         node = self._node
         await self._http.listen(sockets)
+        if secure_sockets:
+            await self._http.listen(secure_sockets, self._tls, self._config.limits.https_handshake_timeout_ns / 1e9)
         if self._link is not None:
             self._link.on_event("stop", lambda _: self._stopping.set())
             self._link.on_event("reload", lambda _: self._reload())
@@ -140,6 +146,8 @@ class Apid:
             return EXIT_CANNOT_LISTEN
         for listener in sockets:
             log.info("Started HTTP server: address=%s network=%s", *_described(listener))
+        for listener in secure_sockets:
+            log.info("Started HTTPS server: address=%s network=%s", *_described(listener))
         if self._link is not None:
             self._link.ready()
         await self._stopping.wait()
@@ -151,6 +159,16 @@ class Apid:
         if config.ports.http == DISABLED_PORT:
             return []
         return open_sockets(config.addresses.http, config.ports.http, config.http)
+
+    def _open_secure_sockets(self) -> list[socket.socket]:
+        config = self._config
+        if config.ports.https == DISABLED_PORT:
+            return []
+        # Only agents that have the port pay for OpenSSL.
+        from apid.web.tls import server_context
+
+        self._tls = server_context(config.tls)
+        return open_sockets(config.addresses.https, config.ports.https, config.http)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -198,6 +216,13 @@ class Apid:
         self._node.reads.config = config
         self._metrics.reconfigure(config.telemetry)
         self._http.lane.connections.maximum = config.limits.http_max_conns_per_client
+        if self._tls is not None:
+            from apid.web.tls import reload_files
+
+            try:
+                reload_files(self._tls, config.tls)
+            except ListenError as error:
+                log.error("certificates stay as they were: error=%s", error)
 
     async def _stop(self) -> None:
         node = self._node

@@ -54,8 +54,11 @@ class HttpServer:
         self._servers: list[asyncio.Server] = []
         self._expiry_task: asyncio.Task[None] | None = None
 
-    async def listen(self, sockets: list[socket.socket], tls: ssl.SSLContext | None = None) -> None:
+    async def listen(
+        self, sockets: list[socket.socket], tls: ssl.SSLContext | None = None, handshake_timeout_s: float = 5.0
+    ) -> None:
         """Accepts connections on listening sockets, over TLS when a context is given."""
+        secured: dict[str, Any] = {"ssl": tls, "ssl_handshake_timeout": handshake_timeout_s} if tls is not None else {}
         loop = asyncio.get_running_loop()
 
         def connect() -> asyncio.Protocol:
@@ -63,9 +66,9 @@ class HttpServer:
 
         for listener in sockets:
             if listener.family == socket.AF_UNIX:
-                self._servers.append(await loop.create_unix_server(connect, sock=listener, ssl=tls))
+                self._servers.append(await loop.create_unix_server(connect, sock=listener, **secured))
             else:
-                self._servers.append(await loop.create_server(connect, sock=listener, ssl=tls))
+                self._servers.append(await loop.create_server(connect, sock=listener, **secured))
         if self._expiry_task is None:
             self._expiry_task = loop.create_task(self._expire_slow())
 

@@ -1,0 +1,99 @@
+"""The TLS settings of the HTTPS listener, in OpenSSL's terms (Consul 1.7: tlsutil, IncomingHTTPSConfig)."""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+from apid.web.listeners import ListenError
+from lictor.config.runtime import TlsConfig
+
+VERSIONS = {
+    "tls10": ssl.TLSVersion.TLSv1,
+    "tls11": ssl.TLSVersion.TLSv1_1,
+    "tls12": ssl.TLSVersion.TLSv1_2,
+    "tls13": ssl.TLSVersion.TLSv1_3,
+}
+# The names of `tls_cipher_suites` (Go's) as OpenSSL has them. Those of TLS 1.3 are not for choice, as in Go.
+CIPHER_SUITES = {
+    "TLS_RSA_WITH_AES_128_CBC_SHA": "AES128-SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA": "AES256-SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA256": "AES128-SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256": "AES128-GCM-SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384": "AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256": "ECDHE-ECDSA-AES128-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256": "ECDHE-RSA-AES128-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305": "ECDHE-RSA-CHACHA20-POLY1305",
+}
+
+
+def server_context(tls: TlsConfig) -> ssl.SSLContext:
+    """The context of the HTTPS listener. Errors: ListenError naming the setting that is wrong."""
+    if not (tls.cert_file and tls.key_file):
+        raise _refusal("ports.https needs cert_file and key_file")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    version = VERSIONS.get(tls.min_version)
+    if version is None:
+        raise _refusal(f"tls_min_version {tls.min_version} is none of {', '.join(VERSIONS)}")
+    context.minimum_version = version
+    context.set_alpn_protocols(["http/1.1"])
+    # Consul reaches back to these versions when told to; OpenSSL refuses their signatures at its usual level.
+    if tls.min_version in ("tls10", "tls11"):
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    if tls.cipher_suites:
+        context.set_ciphers(":".join(_cipher(name) for name in tls.cipher_suites))
+    if tls.prefer_server_cipher_suites:
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    else:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    load_files(context, tls)
+    return context
+
+
+def reload_files(context: ssl.SSLContext, tls: TlsConfig) -> None:
+    """Takes certificate, key and authorities anew for further connections. Errors: ListenError, nothing changed."""
+    server_context(tls)
+    load_files(context, tls)
+
+
+def load_files(context: ssl.SSLContext, tls: TlsConfig) -> None:
+    """Errors: ListenError."""
+    try:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise _refusal(f"cannot use cert_file {tls.cert_file} with key_file {tls.key_file}: {_reason(error)}") from None
+    verified = tls.verify_incoming or tls.verify_incoming_https
+    if verified and not (tls.ca_file or tls.ca_path):
+        raise _refusal("VerifyIncoming set, and no CA certificate provided!")
+    try:
+        if tls.ca_file or tls.ca_path:
+            context.load_verify_locations(tls.ca_file or None, tls.ca_path or None)
+    except (OSError, ssl.SSLError) as error:
+        raise _refusal(f"cannot use ca_file {tls.ca_file or tls.ca_path}: {_reason(error)}") from None
+    context.verify_mode = ssl.CERT_REQUIRED if verified else ssl.CERT_NONE
+
+
+def _cipher(name: str) -> str:
+    found = CIPHER_SUITES.get(name)
+    if found is None:
+        raise _refusal(f"unsupported cipher {name!r} in tls_cipher_suites")
+    return found
+
+
+def _refusal(text: str) -> ListenError:
+    return ListenError(f"Error starting agent: {text}")
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).lower().replace("_", " ")
+    return os.strerror(error.errno or 0).lower()
