@@ -9,14 +9,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-import msgspec
-
-from lictor.page import NEVER_NS, PageWriter, RaftState, Role, boottime_ns
-from lictor.state.commands import decode_command, encode_result
-from lictor.state.precheck import SESSION_TTL_MIN_NS, LockDelays, precheck
+from lictor.page import PageWriter, RaftState, Role, boottime_ns
 from lictor.state.store import StoreError
+from raftd.alarm import Alarm
 from raftd.changes import Changes
 from raftd.core.configuration import Configuration, ConfigurationChange
 from raftd.core.effects import Ready, RoleName, SoftState
@@ -28,64 +24,28 @@ from raftd.core.errors import (
     RaftError,
     TooManyReadsError,
 )
-from raftd.core.messages import Message, SnapshotChunk
+from raftd.core.messages import Message
 from raftd.core.raft import Raft
-from raftd.core.snapshot import SnapshotMeta, SnapshotRead, SnapshotWrite
-from raftd.fsm import Batch, StateMachine
+from raftd.core.snapshot import SnapshotMeta, SnapshotWrite
+from raftd.fsm import StateMachine
 from raftd.metrics import RaftMetrics
+from raftd.page_state import raft_state
+from raftd.prechecks import Prechecks
 from raftd.proposals import NO_LEADER, Outcome, Proposal, Proposals
 from raftd.reads import WAITING_MAX, Read, Reads
-from raftd.storage.errors import DiskFullError, StorageError
+from raftd.snapshot_transfers import SnapshotTransfers
+from raftd.storage.errors import StorageError
 from raftd.storage.log_writer import LogWriter
 from raftd.storage.snapshots import Draft, SnapshotStore
 from raftd.storage.wal import LogWrite, Wal
+from raftd.surroundings import Listener, Outbound
 
 ROUNDS_PER_TURN_MAX = 8
 """Effects carried out before the event loop gets its turn again."""
-PAUSE_NS = 500_000_000
-"""A timer later than this means that the process stood still."""
-PAUSE_DRAIN_S = 0.02
-"""After a pause, messages that have arrived meanwhile get this long before timers fire."""
 APPLY_RETRY_S = 1.0
 """Pause between attempts to apply while the disk is full."""
 
 log = logging.getLogger("agent.server.raft")
-
-_PAGE_ROLES = {
-    RoleName.FOLLOWER: Role.FOLLOWER,
-    RoleName.PRE_CANDIDATE: Role.CANDIDATE,
-    RoleName.CANDIDATE: Role.CANDIDATE,
-    RoleName.LEADER: Role.LEADER,
-}
-
-
-class Outbound(Protocol):
-    """Where messages to other servers go."""
-
-    def send(self, messages: Sequence[Message]) -> None:
-        """Send each to its target, in order; what cannot be sent is dropped."""
-
-    def configure(self, configuration: Configuration) -> None:
-        """These are the servers now."""
-
-
-class Listener(Protocol):
-    """Told what the leader's duties and the router depend on."""
-
-    def state_changed(self, state: SoftState) -> None:
-        """Role, term or leader is another."""
-
-    def leader_ready(self) -> None:
-        """This server leads, and its state machine has everything committed before."""
-
-    def configuration_changed(self, configuration: Configuration) -> None:
-        """Another configuration is in force."""
-
-    def batch_applied(self, batch: Batch) -> None:
-        """Entries were applied."""
-
-    def state_replaced(self) -> None:
-        """A snapshot took the place of the state machine's content."""
 
 
 class Driver:
@@ -117,9 +77,8 @@ class Driver:
         self._page = page
         self._metrics = RaftMetrics()
         self._metrics.watch(lambda: raft.last_index, lambda: machine.applied_index)
-        self.lock_delays = LockDelays()
-        """The leader's own table; empty elsewhere."""
-        self.session_ttl_min_ns = SESSION_TTL_MIN_NS
+        self.prechecks = Prechecks()
+        self._transfers = SnapshotTransfers(server_id, raft, snapshots)
         self._writer = LogWriter(wal, self._durable, self._disk_full, on_failure)
         self._proposals = Proposals()
         self._reads = Reads()
@@ -134,8 +93,7 @@ class Driver:
         self._scheduled = False
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at_ns = 0
+        self._alarm = Alarm(self._tick)
 
     @property
     def is_leader(self) -> bool:
@@ -168,8 +126,7 @@ class Driver:
     def stop(self) -> None:
         """Write what is queued and stop; the page says so to readers."""
         self._stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.set(0)
         self._writer.stop()
         self._page.write(RaftState(role=Role.SHUTDOWN, generation=self.machine.generation))
         self._page.close()
@@ -266,32 +223,13 @@ class Driver:
         self._arm()
 
     def _arm(self) -> None:
-        """Set the timer to when the core wants time to pass, or open proposals are given up."""
+        """Wake up when the core wants time to pass, or open proposals are given up."""
         if self._stopped:
             return
         times = [at_ns for at_ns in (self.raft.wake_at(), self._proposals.give_up_at_ns) if at_ns is not None]
-        at_ns = min(times, default=0)
-        if at_ns == self._timer_at_ns and self._timer is not None:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_at_ns = at_ns
-        if at_ns:
-            self._timer = self._loop.call_later(max(at_ns - boottime_ns(), 0) / 1e9, self._timer_fired)
-
-    def _timer_fired(self) -> None:
-        self._timer = None
-        now_ns = boottime_ns()
-        late_ns = now_ns - self._timer_at_ns
-        if late_ns > PAUSE_NS:
-            log.warning("process was paused: pause_ms=%d", late_ns // 1_000_000)
-            self._timer = self._loop.call_later(PAUSE_DRAIN_S, self._tick)
-        else:
-            self._tick()
+        self._alarm.set(min(times, default=0))
 
     def _tick(self) -> None:
-        self._timer = None
         if self._stopped:
             return
         now_ns = boottime_ns()
@@ -315,7 +253,7 @@ class Driver:
             return
         now_ns = boottime_ns()
         if self.is_leader:
-            proposals = self._precheck(proposals, now_ns)
+            proposals = self.prechecks.passed(proposals, self.machine.applied_index, now_ns)
             if not proposals:
                 return
         try:
@@ -335,25 +273,6 @@ class Driver:
         except RaftError as error:
             log.debug("proposals not taken: count=%d error=%s", len(proposals), error)
             self._refused(proposals)
-
-    def _precheck(self, proposals: list[Proposal], now_ns: int) -> list[Proposal]:
-        """Answer at once what the leader refuses before the log; returns the rest."""
-        kept: list[Proposal] = []
-        for proposal in proposals:
-            answer = None
-            if _may_be_refused(proposal.command):
-                try:
-                    command = decode_command(proposal.command)
-                except msgspec.DecodeError as error:
-                    text = f"command is not understood: {error}"
-                    proposal.sink.answer(proposal.id, Outcome(0, b"", text))
-                    continue
-                answer = precheck(command, self.lock_delays, now_ns, self.session_ttl_min_ns)
-            if answer is None:
-                kept.append(proposal)
-            else:
-                proposal.sink.answer(proposal.id, Outcome(self.machine.applied_index, encode_result(answer), ""))
-        return kept
 
     def _hand_over_reads(self) -> None:
         reads, self._gathered_reads = self._gathered_reads, []
@@ -389,9 +308,10 @@ class Driver:
         if ready.committed:
             self._apply(ready.committed)
         for order in ready.snapshot_reads:
-            self._read_snapshot(order)
-        for chunk in ready.snapshot_writes:
-            self._write_snapshot(chunk)
+            if (chunk := self._transfers.read(order)) is not None:
+                self.outbound.send((chunk,))
+        for write in ready.snapshot_writes:
+            self._write_snapshot(write)
         if ready.reads:
             self._reads.confirmed(ready.reads, self.machine.applied_index)
         if ready.read_failures:
@@ -411,22 +331,7 @@ class Driver:
                 listener.state_changed(state)
 
     def _write_page(self) -> None:
-        state = self.state
-        leads = state.role is RoleName.LEADER
-        contact_ns = self.raft.last_contact_ns
-        self._page.write(
-            RaftState(
-                role=_PAGE_ROLES[state.role],
-                generation=self.machine.generation,
-                term=state.term,
-                commit_index=state.commit_index,
-                applied_index=self.machine.applied_index,
-                lease_expiry_ns=state.lease_expiry_ns if leads else 0,
-                leader_contact_ns=contact_ns or NEVER_NS,
-                known_leader=bool(state.leader_id),
-                ready=leads and self._ready_term == state.term,
-            )
-        )
+        self._page.write(raft_state(self.state, self.machine, self._ready_term, self.raft.last_contact_ns))
 
     def _apply(self, entries: list[Entry]) -> None:
         if self._waiting_entries:
@@ -450,7 +355,7 @@ class Driver:
             self._metrics.barrier_passed()
         self._write_page()
         if batch.released_locks and self.is_leader:
-            self.lock_delays.start(batch.released_locks, boottime_ns())
+            self.prechecks.lock_delays.start(batch.released_locks, boottime_ns())
         for entry, result in zip(entries, batch.results, strict=True):
             self._proposals.applied(entry.index, entry.term, result)
         self.changes.publish(last.index, batch.topics, reset=batch.replaced)
@@ -496,32 +401,12 @@ class Driver:
             listener.state_replaced()
         self.snapshots.prune(self.raft.snapshots_in_use())
 
-    def _read_snapshot(self, order: SnapshotRead) -> None:
+    def _write_snapshot(self, write: SnapshotWrite) -> None:
         try:
-            data = self.snapshots.read(order.meta.id, order.offset, order.length)
-        except StorageError as error:
-            log.error("failed to read a snapshot: error=%s", error)
-            self.raft.snapshot_unavailable(boottime_ns(), order.target)
-            return
-        chunk = SnapshotChunk(self.server_id, order.target, order.term, order.round, order.meta, order.offset, data)
-        self.outbound.send((chunk,))
-
-    def _write_snapshot(self, chunk: SnapshotWrite) -> None:
-        now_ns = boottime_ns
-        try:
-            written = self.snapshots.write(chunk)
-        except DiskFullError as error:
-            log.error("failed to receive a snapshot: error=%s", error)
-            self.snapshots.drop_incoming()
-            written = False
+            self._transfers.write(write)
         except StorageError as error:
             self._on_failure(error)
             self._stopped = True
-            return
-        if written:
-            self.raft.snapshot_written(now_ns(), chunk.meta.id, chunk.offset + len(chunk.data))
-        else:
-            self.raft.snapshot_rejected(now_ns(), chunk.meta.id)
 
     # --- the log writer's reports -----------------------------------------------------------------------------
 
@@ -578,14 +463,6 @@ class Driver:
         """Forget log entries up to `index`, as far as the core allows."""
         reached = self.raft.compact(boottime_ns(), index)
         self._writer.compact(reached)
-
-
-_CHECKED_TAGS = (b"\xa2KV\xa4lock", b"\xa3Txn", b"\xadSessionCreate")
-
-
-def _may_be_refused(command: bytes) -> bool:
-    """Whether the leader's pre-checks could refuse this kind of command; looks at its first bytes only."""
-    return command.startswith(_CHECKED_TAGS, 1)
 
 
 def _answer_refused(proposals: list[Proposal]) -> None:

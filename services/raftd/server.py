@@ -110,7 +110,7 @@ class RaftServer:
         gossip = self._gossip = Gossip(config.data_dir)
         gossip.on_change.append(self._members_changed)
         gossip.on_user_event.append(_log_new_leader)
-        driver.session_ttl_min_ns = config.session_ttl_min_ns
+        driver.prechecks.session_ttl_min_ns = config.session_ttl_min_ns
         announcer = Announcer(self.address, lambda: driver.raft.configuration)
         driver.listeners.append(announcer)
         self._duties = LeaderDuties(config, driver, proposer, gossip, calls)

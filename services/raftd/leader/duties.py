@@ -68,7 +68,7 @@ class LeaderDuties:
             config.coordinates.update_batch_size, config.coordinates.update_max_batches
         )
         telemetry.gauge("session_ttl.active").source = lambda: float(len(self._sessions))
-        self.lock_delays: LockDelays = driver.lock_delays
+        self.lock_delays: LockDelays = driver.prechecks.lock_delays
         self._tasks: set[asyncio.Task[None]] = set()
         driver.listeners.append(self)
         calls.register("autopilot.health", self._autopilot.health, leader_only=True)
