@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import grpc
@@ -28,7 +29,7 @@ from apid.node.servers import API_PORT_TAG
 from apid.node.state import Changes, StateReader
 from apid.rpc import FULL_NAME, ForwardServicer, add_forward
 from apid.web.documentation import Documentation
-from apid.web.listeners import ListenError, open_sockets
+from apid.web.listeners import UNIX_PREFIX, ListenError, open_sockets
 from apid.web.server import HttpServer
 from lictor import telemetry
 from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, config_path
@@ -48,8 +49,14 @@ EXIT_CANNOT_LISTEN = 1
 STOP_GRACE_S = 0.2
 
 
-def build_node(config: RuntimeConfig, link: SupervisorLink | None) -> Node:
+def process_name(worker: int) -> str:
+    """What one of apid's processes is called: the first is the daemon proper."""
+    return "apid" if worker == 1 else f"apid-{worker}"
+
+
+def build_node(config: RuntimeConfig, link: SupervisorLink | None, worker: int = 1) -> Node:
     """The surroundings of the endpoints; nothing is started yet."""
+    others = [process_name(number) for number in range(1, config.http.workers + 1) if number != worker]
     state = StateReader(config.data_dir)
     changes = Changes(config.data_dir, state)
     consensus = Consensus(config.data_dir, config.performance.rpc_hold_timeout_ns)
@@ -65,7 +72,7 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None) -> Node:
         forwarder=Forwarder(config, gossip),
         distances=Distances(gossip, config.datacenter),
         events=Events(config.data_dir),
-        metrics=AgentMetrics(config.data_dir, config.server_mode, config.node_name),
+        metrics=AgentMetrics(config.data_dir, config.server_mode, config.node_name, others),
         link=link,
     )
 
@@ -91,16 +98,17 @@ def build_dispatcher(node: Node) -> Dispatcher:
 
 
 class Apid:
-    """One running apid."""
+    """One running apid, or one of its workers: those serve HTTP beside the first, which does everything else."""
 
-    def __init__(self, config: RuntimeConfig, link: SupervisorLink | None) -> None:
+    def __init__(self, config: RuntimeConfig, link: SupervisorLink | None, worker: int = 1) -> None:
+        self._first = worker == 1
         self._config = config
         self._link = link
         self._stopping = asyncio.Event()
-        self._node = build_node(config, link)
+        self._node = build_node(config, link, worker)
         self._dispatcher = build_dispatcher(self._node)
         self._http = HttpServer(self._dispatcher, config.limits.http_max_conns_per_client, config.http.fast_lane)
-        self._internal = DaemonServer(config.data_dir, "apid", (FULL_NAME,))
+        self._internal = DaemonServer(config.data_dir, process_name(worker), (FULL_NAME,) if self._first else ())
         self._metrics = DaemonMetrics("apid", self._internal, config)
         self._http.lane.connections.on_refused = telemetry.PROCESS.counter("http.refused_conn").increment
         telemetry.PROCESS.before_reading.append(self._http.lane.cache.tell)
@@ -125,16 +133,17 @@ class Apid:
             self._link.on_event("stop", lambda _: self._stopping.set())
             self._link.on_event("reload", lambda _: self._reload())
             await self._link.start()
-        servicer = ForwardServicer(self._dispatcher)
-        add_forward(servicer, self._internal.server)
+        if self._first:
+            add_forward(ForwardServicer(self._dispatcher), self._internal.server)
         await self._internal.start()
         self._metrics.start()
         if self._config.server_mode:
             node.consensus.start()
             node.changes.start()
             node.distances.start()
-            port = await self._listen_for_peers()
-            node.gossip.set_tags(**{API_PORT_TAG: str(port)})
+            if self._first:
+                port = await self._listen_for_peers()
+                node.gossip.set_tags(**{API_PORT_TAG: str(port)})
         node.gossip.start()
         node.local.start()
         node.events.start()
@@ -144,9 +153,9 @@ class Apid:
             log.error("%s", error)
             await self._stop()
             return EXIT_CANNOT_LISTEN
-        for listener in sockets:
+        for listener in sockets if self._first else ():
             log.info("Started HTTP server: address=%s network=%s", *_described(listener))
-        for listener in secure_sockets:
+        for listener in secure_sockets if self._first else ():
             log.info("Started HTTPS server: address=%s network=%s", *_described(listener))
         if self._link is not None:
             self._link.ready()
@@ -158,7 +167,7 @@ class Apid:
         config = self._config
         if config.ports.http == DISABLED_PORT:
             return []
-        return open_sockets(config.addresses.http, config.ports.http, config.http)
+        return self._open(config.addresses.http, config.ports.http)
 
     def _open_secure_sockets(self) -> list[socket.socket]:
         config = self._config
@@ -168,7 +177,13 @@ class Apid:
         from apid.web.tls import server_context
 
         self._tls = server_context(config.tls)
-        return open_sockets(config.addresses.https, config.ports.https, config.http)
+        return self._open(config.addresses.https, config.ports.https)
+
+    def _open(self, addresses: Iterable[str], port: int) -> list[socket.socket]:
+        """A port is shared by all workers, a Unix socket has one owner."""
+        if not self._first:
+            addresses = [address for address in addresses if not address.startswith(UNIX_PREFIX)]
+        return open_sockets(addresses, port, self._config.http)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -198,7 +213,7 @@ class Apid:
     async def _listen_for_grpc(self) -> None:
         """Opens the public gRPC port, when there is one. Errors: ListenError."""
         config = self._config
-        if config.ports.grpc == DISABLED_PORT:
+        if config.ports.grpc == DISABLED_PORT or not self._first:
             return
         # Only agents that have the port pay for its modules.
         from apid.public.server import PublicServer

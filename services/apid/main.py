@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from lictor.agent.link import SupervisorLink
 
 
-def run(config: RuntimeConfig, link: SupervisorLink | None) -> int:
-    """Runs apid until it is told to stop; the exit code."""
+def run(config: RuntimeConfig, link: SupervisorLink | None, worker: int = 1) -> int:
+    """Runs apid, or a further worker of it (`http_config.workers`), until it is told to stop; the exit code."""
 
     async def serve() -> int:
-        return await Apid(config, link).run()
+        return await Apid(config, link, worker).run()
 
     return uvloop.run(serve())
 

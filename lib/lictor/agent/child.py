@@ -169,13 +169,13 @@ def close_all_but(kept: set[int]) -> None:
                 os.close(descriptor)
 
 
-def launcher(module_name: str) -> Run:
-    """How to run a daemon: the `run` of its module, imported in the child."""
+def launcher(module_name: str, *arguments: Any) -> Run:
+    """How to run a daemon: the `run` of its module, imported in the child; it gets the arguments, too."""
 
     def run(config: RuntimeConfig, link: SupervisorLink | None) -> int:
         import importlib
 
         module: Any = importlib.import_module(module_name)
-        return int(module.run(config, link))
+        return int(module.run(config, link, *arguments))
 
     return run

@@ -117,6 +117,9 @@ def daemons_of(config: RuntimeConfig) -> dict[str, Run]:
     """The daemons this agent runs."""
     names = SERVER_DAEMONS if config.server_mode else CLIENT_DAEMONS
     daemons = {name: launcher(f"{name}.main") for name in names}
+    for number in range(2, config.http.workers + 1):
+        # Further processes of apid, which share its HTTP ports.
+        daemons[f"apid-{number}"] = launcher("apid.main", number)
     if config.watches:
         daemons["watcher"] = launcher("lictor.agent.watcher")
     return daemons

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 
 import grpc
 
@@ -23,14 +24,18 @@ COLLECT_TIMEOUT_S = 1.0
 
 
 class AgentMetrics:
-    """Asks the other daemons when somebody wants to know. One that is away shows what it said last."""
+    """Asks the other daemons when somebody wants to know. One that is away shows what it said last.
 
-    def __init__(self, data_dir: str, server_mode: bool, node_name: str) -> None:
+    `workers` are the other processes of this apid.
+    """
+
+    def __init__(self, data_dir: str, server_mode: bool, node_name: str, workers: Iterable[str] = ()) -> None:
         self._node_name = node_name
         self._server_mode = server_mode
         self._daemons = {
             name: DaemonChannel(data_dir, name) for name in OTHER_DAEMONS if server_mode or name != SERVER_ONLY
         }
+        self._daemons.update((name, DaemonChannel(data_dir, name)) for name in workers)
         self._last: dict[str, metrics_pb2.CollectResponse] = {}
 
     async def collect(self) -> Collected:
