@@ -157,8 +157,7 @@ class Dispatcher:
         if isinstance(error, MethodNotAllowed):
             return text_response(405, str(error), [(b"Allow", ",".join(error.allowed).encode())])
         if isinstance(error, HttpError):
-            if error.status >= 500:
-                log.error("Request error: method=%s url=%s from=%s error=%s", *_described(request), error)
+            log_failure(request, error, error.status)
             return text_response(error.status, str(error))
         log.error("Request failed: method=%s url=%s from=%s", *_described(request), exc_info=error)
         return text_response(500, f"{type(error).__name__}: {error}")
@@ -217,6 +216,12 @@ def quote_path(path: str) -> str:
     from urllib.parse import quote
 
     return quote(path.encode("utf-8", "surrogateescape"), safe="/$&+,:;=@!'()*~")
+
+
+def log_failure(request: Request, error: Exception, status: int) -> None:
+    """A line for a request that failed through no doing of the framework's, if it counts as a server error."""
+    if status >= 500:
+        log.error("Request error: method=%s url=%s from=%s error=%s", *_described(request), error)
 
 
 def _described(request: Request) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 
-from apid.core.dispatcher import READING_METHODS
+from apid.core.dispatcher import READING_METHODS, log_failure
 from apid.core.errors import HttpError, NoPathToDatacenter, NoServers
 from apid.core.message import AGENT_HEADER, HeaderList, Request, Response, text_response
 from apid.core.routes import Operation
@@ -105,6 +105,7 @@ class Forwarder:
         except HttpError as error:
             from apid.node.reading import FAILED_META
 
+            log_failure(request, error, error.status)
             headers = list(FAILED_META) if operation.meta_on_error else None
             return text_response(error.status, str(error), headers)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
+from apid.core.dispatcher import log_failure
 from apid.core.errors import HttpError
 from apid.core.message import JSON, Answer, HeaderList, Request, Response, text_response
 from apid.core.read_options import INDEX_WAIT_FRACTION, ReadRequest, parse_read, wait_limit_ns
@@ -123,7 +124,7 @@ class Reads:
                         seen = [txn.get(key) for key in version_keys]
                     response = _respond(result, render, style, options.level, KNOWN_LEADER, CONTACT_NOW)
                 except (HttpError, QueryError) as error:
-                    return _refuse(error, style)
+                    return _refuse(request, error, style)
                 if seen and None not in seen:
                     response.fresh = _freshness(state, version_keys, seen)
                 return response
@@ -140,7 +141,7 @@ class Reads:
                 result, leader, contact = await self.run(query, options)
             response = _respond(result, render, style, options.level, leader, contact)
         except (HttpError, QueryError) as error:
-            return _refuse(error, style)
+            return _refuse(request, error, style)
         if cache_state is not None:
             self._note_cache(request, response, cache_state)
         return response
@@ -242,8 +243,9 @@ def _respond(
     return response
 
 
-def _refuse(error: HttpError | QueryError, style: ReadStyle) -> Response:
+def _refuse(request: Request, error: HttpError | QueryError, style: ReadStyle) -> Response:
     status = error.status if isinstance(error, HttpError) else QUERY_ERROR_STATUS.get(error.kind, 500)
+    log_failure(request, error, status)
     return text_response(status, str(error), list(FAILED_META) if style.meta_on_error else None)
 
 
