@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.outage import PRODUCTION, leader_among, probing, start_all, term
+from tests.e2e.outage import PRODUCTION, ask, leader_among, probing, start_all, term
 from tools.agents import wait_until
 from tools.testhosts import Host, NamespaceNetwork
 
@@ -28,6 +28,12 @@ def pids(host: Host) -> list[int]:
     with open(f"/proc/{found[0]}/stat") as file:
         parent = int(file.read().rsplit(")", 1)[1].split()[1])
     return [parent, *found]
+
+
+def all_vote(servers: list[Host]) -> bool:
+    """Whether every server has a vote. One that autopilot took out gets it back after the stabilization time."""
+    answer = ask(servers[0], "/v1/operator/raft/configuration") or {"Servers": []}
+    return [server["Voter"] for server in answer["Servers"]] == [True] * len(servers)
 
 
 def power_off(network: NamespaceNetwork, host: Host) -> Callable[[], None]:
@@ -50,6 +56,7 @@ def pause(_network: NamespaceNetwork, host: Host) -> Callable[[], None]:
 def restart(how: signal.Signals) -> Callable[[NamespaceNetwork, Host], Callable[[], None]]:
     def take(_network: NamespaceNetwork, host: Host) -> Callable[[], None]:
         process = host.processes[0]
+        assert isinstance(process.args, tuple)
         argv = process.args[len(host.prefix) :]
         for pid in pids(host) if how is signal.SIGKILL else pids(host)[:1]:
             os.kill(pid, how)
@@ -78,6 +85,7 @@ def test_losing_any_server_is_hardly_noticed(network: NamespaceNetwork, way: str
     start_all(servers, client, *PRODUCTION)
     seen: dict[str, dict[str, Any]] = {}
     for server in servers:
+        wait_until("all servers vote", lambda: all_vote(servers), 60)
         leader = wait_until("one leader", lambda: leader_among(servers), 60)
         others = [host for host in servers if host is not server]
         role = "leader" if server is leader else "follower"

@@ -22,6 +22,8 @@ KEEPALIVE_OPTIONS = (
     *CHANNEL_OPTIONS,
     ("grpc.keepalive_time_ms", 1000),
     ("grpc.keepalive_timeout_ms", 1000),
+    # The timeout above watches the connection; a process that stands still is seen by its unanswered pings alone.
+    ("grpc.http2.ping_timeout_ms", 1000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )
