@@ -112,6 +112,7 @@ class Load:
         try:
             entries = agent.get(f"/v1/kv/{self.prefix}/?recurse&consistent", REQUEST_TIMEOUT_S)
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code != 404:
                 raise
             entries = []

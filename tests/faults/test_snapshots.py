@@ -62,5 +62,6 @@ def test_a_damaged_archive_is_refused_and_changes_nothing(tmp_path: Path) -> Non
         archive[len(archive) // 2] ^= 0xFF
         with pytest.raises(urllib.error.HTTPError) as refusal:
             agents[1].put("/v1/snapshot", bytes(archive), 30)
+        refusal.value.close()
         assert refusal.value.code in (400, 500)
         assert keys_of(agents[2]) == ["kept"]
