@@ -5,6 +5,7 @@ python -m sim.raft --seeds 0-999      many, on all cores; prints the seeds that 
 """
 
 import argparse
+import multiprocessing
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -200,8 +201,8 @@ def run_seed(seed: int, verbose: bool = False, climate_name: str = "") -> Result
 
 
 def run_seeds(seeds: Iterable[int], processes: int | None = None) -> list[Result]:
-    """Many runs, in several processes."""
-    with ProcessPoolExecutor(processes) as pool:
+    """Many runs, in several new processes: a fork would take over what threads of this one hold."""
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         return list(pool.map(run_seed, seeds, chunksize=4))
 
 

@@ -28,6 +28,8 @@ class Climate:
     """How often a new leader is struck at once."""
     lasting_loss_permille: int = 0
     """Of all messages, always."""
+    changes_at_once: tuple[int, ...] = (1, 1, 3)
+    """How many membership changes are asked for in one act: one of these."""
 
 
 CLIMATES = (
@@ -79,7 +81,12 @@ CLIMATES = (
         narrow_draws=True,
         leader_hazard_permille=900,
     ),
-    Climate("members", {"change_membership": 40, "split": 10, "isolate_leader": 8, "heal": 16}, pause_max_ns=120 * MS),
+    Climate(
+        "members",
+        {"change_membership": 40, "split": 10, "isolate_leader": 8, "heal": 16},
+        pause_max_ns=120 * MS,
+        changes_at_once=(1, 3, 5),
+    ),
 )
 
 
@@ -241,7 +248,7 @@ class Faults:
         return f"{self._network.faults}"
 
     def _change_membership(self) -> str:
-        return "; ".join(self._change_one() for _ in range(self._random.choice((1, 1, 3))))
+        return "; ".join(self._change_one() for _ in range(self._random.choice(self._climate.changes_at_once)))
 
     def _change_one(self) -> str:
         leader = self._leader()
