@@ -61,6 +61,7 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None, worker: int =
     changes = Changes(config.data_dir, state)
     consensus = Consensus(config.data_dir, config.performance.rpc_hold_timeout_ns)
     gossip = Gossip(config.data_dir, with_wan=config.server_mode)
+    local = LocalAgent(config.data_dir)
     return Node(
         config=config,
         state=state,
@@ -68,10 +69,10 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None, worker: int =
         consensus=consensus,
         reads=Reads(config, state, changes, consensus),
         gossip=gossip,
-        local=LocalAgent(config.data_dir),
+        local=local,
         forwarder=Forwarder(config, gossip),
         distances=Distances(gossip, config.datacenter),
-        events=Events(config.data_dir),
+        events=Events(config.data_dir, config.node_name, local),
         metrics=AgentMetrics(config.data_dir, config.server_mode, config.node_name, others),
         link=link,
     )

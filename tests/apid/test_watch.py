@@ -155,6 +155,22 @@ def test_user_events_are_pushed_as_they_arrive(agents: tuple[Agent, Agent]) -> N
         assert len(other.events) == 1
 
 
+def test_an_agent_keeps_the_events_whose_filters_it_matches(agents: tuple[Agent, Agent]) -> None:
+    server, client = agents
+    client.put("/v1/agent/service/register", {"ID": "ev-1", "Name": "events", "Tags": ["blue"]})
+    for query in ("node=^wc", "node=^ws", "service=^ev-", "service=ev-1&tag=^blue$", "service=ev-1&tag=red", ""):
+        server.put(f"/v1/event/fire/filtered?{query}")
+
+    def kept(agent: Agent) -> list[str]:
+        rows = agent.get("/v1/event/list?name=filtered")
+        return [row["NodeFilter"] or row["TagFilter"] or row["ServiceFilter"] for row in rows]
+
+    wait_until("the last event", lambda: "" in kept(client) and "" in kept(server))
+    assert sorted(kept(client)) == ["", "^blue$", "^ev-", "^wc"]
+    assert sorted(kept(server)) == ["", "^ws"]
+    client.put("/v1/agent/service/deregister/ev-1")
+
+
 @pytest.mark.parametrize(
     ("topic", "text"),
     [

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from lictor import regexp
 from lictor.cli.call import OK, Call, CommandError, UsageWanted
 from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
@@ -33,10 +32,9 @@ def run(call: Call) -> int:
     if tag and not service:
         raise CommandError("Cannot provide tag filter without service filter.")
     for what, pattern in (("node", node), ("service", service), ("tag", tag)):
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise CommandError(f"Failed to compile {what} filter regexp: {error}") from None
+        problem = regexp.problem_of(pattern)
+        if problem:
+            raise CommandError(f"Failed to compile {what} filter regexp: {problem}")
     if len(call.arguments) > 1:
         raise UsageWanted("Too many command line arguments.")
     payload = call.arguments[0].encode() if call.arguments else b""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import sys
 import threading
 import time
 from typing import Any
 
+from lictor import regexp
 from lictor.cli.call import ERROR, OK, Call, CommandError
 from lictor.cli.client import ApiError, Client, options
 from lictor.cli.watching import index_of
@@ -91,10 +91,9 @@ def _check_filters(call: Call) -> None:
     if call.flag("tag") and not call.flag("service"):
         raise CommandError("Cannot provide tag filter without service filter.")
     for name in ("node", "service", "tag"):
-        try:
-            re.compile(call.flag(name))
-        except re.error as error:
-            raise CommandError(f"Failed to compile {name} filter regexp: {error}") from None
+        problem = regexp.problem_of(call.flag(name))
+        if problem:
+            raise CommandError(f"Failed to compile {name} filter regexp: {problem}")
 
 
 def _session(call: Call) -> str:

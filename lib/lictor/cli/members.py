@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from lictor import regexp
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
 from lictor.cli.table import table
@@ -35,8 +35,8 @@ def define(flags: FlagSet) -> None:
 def run(call: Call) -> int:
     """Print the table; exit code 2 when nobody matches."""
     try:
-        status = re.compile(f"^{call.flag('status', '.*')}$")
-    except re.error as error:
+        status = regexp.compiled(f"^{call.flag('status', '.*')}$")
+    except regexp.RegexpError as error:
         raise CommandError(f"Failed to compile status regexp: {error}") from None
     wan = call.flag("wan", False)
     query = {"wan": "1"} if wan else {"segment": call.flag("segment", ALL_SEGMENTS)}
@@ -50,7 +50,7 @@ def run(call: Call) -> int:
             tags["segment"] = "<all>"
         elif not tags.get("segment"):
             tags["segment"] = "<default>"
-    shown = [member for member in found if status.search(_STATUS.get(member["Status"], "none"))]
+    shown = [member for member in found if status.found_in(_STATUS.get(member["Status"], "none"))]
     if not shown:
         return NONE_MATCHED
     shown.sort(key=lambda member: (member["Tags"].get("segment", ""), member["Name"]))

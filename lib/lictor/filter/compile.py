@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lictor import regexp
 from lictor.filter.fields import FieldType, ListOf, MapOf, Scalar, Struct
 from lictor.filter.grammar import All, Any_, Expression, Match, Not, Operator, SyntaxProblem, parse
 from lictor.state.gotext import quote
@@ -108,12 +109,10 @@ def _leaf(match: Match, operator: Operator, kind: FieldType) -> Predicate:
         return _membership(match, kind)
     if operator is Operator.MATCHES and kind is Scalar.STRING:
         try:
-            pattern = re.compile(match.value)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise FilterError(
-                f"Failed to compile regular expression {quote(match.value)}: error parsing regexp: {error}"
-            ) from error
-        return lambda value: value is not _MISSING and pattern.search(value or "") is not None
+            pattern = regexp.compiled(match.value)
+        except regexp.RegexpError as error:
+            raise FilterError(f"Failed to compile regular expression {quote(match.value)}: {error}") from error
+        return lambda value: value is not _MISSING and pattern.found_in(value or "")
     if operator is Operator.IS_EMPTY and isinstance(kind, (ListOf, MapOf)):
         return lambda value: value is _MISSING or not value
     raise _unsupported(match)

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from lictor import regexp
 from lictor.state.rows import PreparedQuery
 
 PREFIX_MATCH = "name_prefix_match"
@@ -25,10 +26,9 @@ def template_problem(row: PreparedQuery) -> str:
     kind = row.template["Type"]
     if kind != PREFIX_MATCH:
         return f"Bad Template.Type '{kind}'"
-    try:
-        re.compile(row.template["Regexp"])
-    except re.error as error:
-        return f"Bad Template.Regexp '{row.template['Regexp']}': error parsing regexp: {error}"
+    problem = regexp.problem_of(row.template["Regexp"])
+    if problem:
+        return f"Bad Template.Regexp '{row.template['Regexp']}': {problem}"
     problems: list[str] = []
     _map_texts(row.service, "", lambda text, path: _collect_problem(text, path, problems))
     return problems[0] if problems else ""
@@ -50,9 +50,7 @@ def render_query(row: PreparedQuery, name: str, segment: str = "") -> PreparedQu
     """The query that a template gives for the name asked for."""
     groups: tuple[str, ...] = ()
     if row.template["Regexp"]:
-        match = re.search(row.template["Regexp"], name)
-        if match is not None:
-            groups = (match[0], *(group or "" for group in match.groups()))
+        groups = regexp.compiled(row.template["Regexp"]).groups(name)
     known = {
         "name.full": name,
         "name.prefix": row.name,

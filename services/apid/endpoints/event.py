@@ -12,12 +12,12 @@ from apid.core.encoding import to_json
 from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError
 from apid.core.message import JSON, Request, Response
 from apid.core.read_options import INDEX_WAIT_FRACTION, wait_limit_ns
-from apid.core.regexp import regexp_problem
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.node.context import Node
 from apid.node.events import UserEvent
 from apid.node.reading import json_response
+from lictor import regexp
 
 EVENT_SCHEMA = {"type": "object"}
 
@@ -73,7 +73,7 @@ class EventEndpoints:
         if tag_filter and not service_filter:
             raise HttpError("Cannot provide tag filter without service filter")
         for what, pattern in (("node", node_filter), ("service", service_filter), ("tag", tag_filter)):
-            if pattern and (problem := regexp_problem(pattern)):
+            if pattern and (problem := regexp.problem_of(pattern)):
                 raise HttpError(f"Invalid {what} filter: {problem}")
         datacenter = request.get("dc")
         if datacenter and datacenter != node.config.datacenter:

@@ -14,6 +14,8 @@ from lictor.state.queries.read import Filter, ReadOptions
 from lictor.state.store import ReadTxn
 
 REMEMBERED_FILTERS = 512
+# Those with regular expressions, which take memory (lictor.regexp).
+REMEMBERED_REGEXP_FILTERS = 64
 AGENT_SOURCE = "_agent"
 IP_SOURCE = "_ip"
 _TABLES: dict[str, Any] = {
@@ -35,12 +37,17 @@ def _compiled(text: str, table: str) -> Filter:
     return compile_filter(text, _TABLES[table])
 
 
+@lru_cache(maxsize=REMEMBERED_REGEXP_FILTERS)
+def _compiled_with_regexp(text: str, table: str) -> Filter:
+    return compile_filter(text, _TABLES[table])
+
+
 def parse_filter(text: str, table: str, prefix: str = FAILED) -> Filter | None:
     """The compiled expression, None when it is empty. Errors: HttpError with Consul's text."""
     if not text:
         return None
     try:
-        return _compiled(text, table)
+        return _compiled_with_regexp(text, table) if "matches" in text else _compiled(text, table)
     except FilterError as error:
         raise HttpError(f"{prefix}{error}") from None
 

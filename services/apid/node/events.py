@@ -1,4 +1,4 @@
-"""Recent user events of the LAN pool: the last 256, as `/v1/event/list` shows them (Consul 1.7: user_event.go)."""
+"""Recent user events of the LAN pool that are meant for this agent: the last 256 (Consul 1.7: user_event.go)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 import grpc
 import msgspec
 
+from apid.core import event_filters
 from apid.core.errors import HttpError
 from apid.node import stubs
+from apid.node.local import LocalAgent
+from lictor import regexp
 from lictor.pb.lictor.v1 import gossip_pb2
 from lictor.rpc import DaemonChannel, DaemonNotRunning
 
@@ -87,10 +90,12 @@ def _text(value: Any) -> str:
 
 
 class Events:
-    """Follows the pool's events and fires new ones."""
+    """Follows the pool's events, keeps those meant for this agent, and fires new ones."""
 
-    def __init__(self, data_dir: str) -> None:
+    def __init__(self, data_dir: str, node_name: str, local: LocalAgent) -> None:
         self._daemon = DaemonChannel(data_dir, "gossipd")
+        self._node_name = node_name
+        self._local = local
         self._events: deque[UserEvent] = deque(maxlen=MAX_EVENTS)
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -130,14 +135,14 @@ class Events:
             try:
                 stub = stubs.gossip(self._daemon.channel())
                 async for message in stub.UserEvents(gossip_pb2.UserEventsRequest(), metadata=self._daemon.metadata):
-                    self._take(message)
+                    await self._take(message)
             except DaemonNotRunning:
                 pass
             except grpc.aio.AioRpcError as error:
                 log.debug("user events ended: error=%s", error.details())
             await asyncio.sleep(RECONNECT_DELAY_S)
 
-    def _take(self, message: gossip_pb2.UserEvent) -> None:
+    async def _take(self, message: gossip_pb2.UserEvent) -> None:
         if not message.name.startswith(EVENT_PREFIX):
             return
         event = from_wire(message.payload, message.lamport_time)
@@ -146,6 +151,20 @@ class Events:
             return
         if any(known.id == event.id for known in self._events):
             return
+        if event.service_filter:
+            await self._local.wait_known()
+        if self._is_meant(event):
+            self._keep(event)
+
+    def _is_meant(self, event: UserEvent) -> bool:
+        filters = (event.node_filter, event.service_filter, event.tag_filter)
+        try:
+            return event_filters.is_meant(*filters, self._node_name, self._local.services)
+        except regexp.RegexpError as error:
+            log.error("Failed to parse filter for event: name=%s error=%s", event.name, error)
+            return False
+
+    def _keep(self, event: UserEvent) -> None:
         self._events.append(event)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from typing import Any
@@ -31,6 +32,7 @@ class LocalAgent:
         self.services: dict[str, dict[str, Any]] = {}
         self.checks: dict[str, dict[str, Any]] = {}
         self.version = 0
+        self._known = False
         self._changed = asyncio.Event()
         # The copy must have come this far to show every change that was made through this apid.
         self._wanted_version = 0
@@ -52,6 +54,13 @@ class LocalAgent:
     def changed(self) -> asyncio.Event:
         """Set at the next change of the copy (each change makes a new event)."""
         return self._changed
+
+    async def wait_known(self) -> None:
+        """Returns once there is a copy, or after a while without one."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COPY_TIMEOUT_S):
+                while not self._known:
+                    await self._changed.wait()
 
     async def call(self, method: str, request: Any) -> None:
         """One change. Errors: HttpError with the status and text that checkd gives."""
@@ -116,6 +125,7 @@ class LocalAgent:
         if snapshot.version < self.version:
             return
         self.version = snapshot.version
+        self._known = True
         services = json.loads(snapshot.services_json or b"{}")
         checks = json.loads(snapshot.checks_json or b"{}")
         if snapshot.delta:

@@ -1,14 +1,11 @@
 """Query filters: a type byte, then node names or a regular expression on a tag."""
 
-import re
-from functools import lru_cache
-
 from gossipd.wire.errors import ProtocolError
 from gossipd.wire.fields import as_map, pack, text, unpack
+from lictor import regexp
 
 NODE_FILTER = 0
 TAG_FILTER = 1
-REGEX_CACHE_SIZE = 128
 MAX_REGEX_LENGTH = 512
 
 
@@ -20,13 +17,12 @@ def encode_tag_filter(tag: str, expression: str) -> bytes:
     return bytes((TAG_FILTER,)) + pack({"Expr": expression, "Tag": tag})
 
 
-@lru_cache(maxsize=REGEX_CACHE_SIZE)
-def _compiled(expression: str) -> re.Pattern[str]:
+def _compiled(expression: str) -> regexp.Regexp:
     if len(expression) > MAX_REGEX_LENGTH:
         raise ProtocolError("the filter's expression is too long")
     try:
-        return re.compile(expression)
-    except re.error as error:
+        return regexp.compiled(expression)
+    except regexp.RegexpError as error:
         raise ProtocolError(f"the filter's expression is no regular expression: {error}") from None
 
 
@@ -41,5 +37,5 @@ def matches(filter_bytes: bytes, node_name: str, tags: dict[str, str]) -> bool:
         return node_name.encode() in names
     if filter_bytes[0] == TAG_FILTER:
         fields = as_map(unpack(filter_bytes[1:]))
-        return _compiled(text(fields, b"Expr")).search(tags.get(text(fields, b"Tag"), "")) is not None
+        return _compiled(text(fields, b"Expr")).found_in(tags.get(text(fields, b"Tag"), ""))
     return False
