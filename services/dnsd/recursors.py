@@ -7,23 +7,17 @@ Each question goes out with a random ID from a socket of its own, so from a rand
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import secrets
 import struct
 from typing import Any
 
-import dns.exception
-import dns.message
-import dns.name
-import dns.rdatatype
-
 from dnsd.core import names
-from dnsd.core.chain import CHAIN_KINDS
 from dnsd.core.message import Transport
 from dnsd.core.names import Name
 from dnsd.core.needs import Unavailable
 from dnsd.core.question import HEADER_BYTES, QR, TC
-from dnsd.core.records import CNAME as CNAME_KIND
 from dnsd.core.records import NOERROR, NXDOMAIN, Record
 
 log = logging.getLogger("agent.dns")
@@ -90,6 +84,9 @@ class Recursors:
         self._addresses = [_split(address) for address in addresses]
         self._timeout_s = timeout_s
         self._outstanding = 0
+        if addresses:
+            # Needs dnspython, a tenth of the daemon's memory, which it does without as long as there are no recursors.
+            importlib.import_module("dnsd.outside")
 
     async def relay(self, packet: bytes, transport: Transport) -> bytes | None:
         """The packet of the first recursor that says the name exists or does not, asked over the same transport.
@@ -109,14 +106,16 @@ class Recursors:
 
     async def addresses(self, name: Name) -> list[Record]:
         """The CNAME and address records that the recursors have for the name, asked for A; empty when all fail."""
-        query = dns.message.make_query(dns.name.Name([*name, b""]), dns.rdatatype.A).to_wire()
+        from dnsd import outside
+
+        query = outside.question(name)
         for host, port in self._addresses:
             try:
                 reply = await self._ask(query, Transport.UDP, host, port)
                 if _header(reply)[1] & TC:
                     reply = await self._ask(query, Transport.TCP, host, port)
-                return _records(reply)
-            except (_NoAnswer, dns.exception.DNSException) as error:
+                return outside.records(reply)
+            except (_NoAnswer, outside.Malformed) as error:
                 log.error("cname resolve failed for name: name=%s error=%s", names.to_text(name), error)
         return []
 
@@ -159,22 +158,6 @@ async def _ask_tcp(query: bytes, host: str, port: int) -> bytes:
                 return reply
     finally:
         writer.close()
-
-
-def _records(reply: bytes) -> list[Record]:
-    found: list[Record] = []
-    for rrset in dns.message.from_wire(reply, ignore_trailing=True, one_rr_per_rrset=True).answer:
-        owner = _labels(rrset.name)
-        for data in rrset:
-            if rrset.rdtype not in CHAIN_KINDS:
-                continue
-            part: bytes | Name = _labels(data.target) if rrset.rdtype == CNAME_KIND else data.to_wire() or b""
-            found.append(Record(owner, int(rrset.rdtype), rrset.ttl, (part,)))
-    return found
-
-
-def _labels(name: dns.name.Name) -> Name:
-    return tuple(label for label in name.labels if label)
 
 
 def _split(address: str) -> tuple[str, int]:

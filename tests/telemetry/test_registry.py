@@ -93,6 +93,18 @@ def test_every_known_series_of_a_daemon_exists_from_the_start() -> None:
     assert made == sum(not description.is_open for description in of_daemon("dnsd"))
 
 
+def test_series_of_another_daemon_whose_modules_are_loaded_too_are_left_out() -> None:
+    registry = Registry()
+    registry.gauge("autopilot.healthy")
+    registry.counter("raft.apply")
+    registry.sample("fsm.register")
+    registry.counter("memberlist.tcp.sent").increment()
+    registry.make_all("gossipd", "n1")
+    names = {name for kept in (registry.counters, registry.samples, registry.gauges) for name, _ in kept}
+    assert names >= {"memberlist.tcp.sent"}
+    assert not {name for name in names if DESCRIPTIONS[name].daemon == "raftd"}
+
+
 def test_names_outside_the_catalogue_and_of_another_kind_are_mistakes() -> None:
     registry = Registry()
     with pytest.raises(AssertionError, match="not in the catalogue"):

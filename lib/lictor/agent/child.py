@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from lictor import logs
@@ -169,13 +171,17 @@ def close_all_but(kept: set[int]) -> None:
                 os.close(descriptor)
 
 
-def launcher(module_name: str, *arguments: Any) -> Run:
-    """How to run a daemon: the `run` of its module, imported in the child; it gets the arguments, too."""
+@dataclass(frozen=True)
+class Launcher:
+    """How to run a daemon: the `run` of its module; it gets the arguments, too."""
 
-    def run(config: RuntimeConfig, link: SupervisorLink | None) -> int:
-        import importlib
+    module: str
+    arguments: tuple[Any, ...] = ()
 
-        module: Any = importlib.import_module(module_name)
-        return int(module.run(config, link, *arguments))
+    def load(self) -> None:
+        """Import the module, so that a fork has it at once."""
+        importlib.import_module(self.module)
 
-    return run
+    def __call__(self, config: RuntimeConfig, link: SupervisorLink | None) -> int:
+        module: Any = importlib.import_module(self.module)
+        return int(module.run(config, link, *self.arguments))

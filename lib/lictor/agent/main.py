@@ -10,7 +10,7 @@ import sys
 
 from lictor import logs
 from lictor.agent import banner, lock, ports
-from lictor.agent.child import Run, launcher
+from lictor.agent.child import Launcher, Run
 from lictor.agent.reloading import reloaded
 from lictor.agent.supervisor import Failed, Supervisor, write_pid_file
 from lictor.config import identity, load, sources
@@ -28,8 +28,8 @@ USAGE = """Usage: consul agent [options]
 Command Options
 
 """
-SERVER_DAEMONS = ("apid", "raftd", "gossipd", "dnsd", "checkd")
-"""In starting order; the one that is slowest to come up first."""
+SERVER_DAEMONS = ("apid", "gossipd", "raftd", "dnsd", "checkd")
+"""In starting order: the one that is slowest to come up first, then what the others wait for."""
 CLIENT_DAEMONS = ("apid", "gossipd", "dnsd", "checkd")
 
 log = logging.getLogger("agent")
@@ -116,12 +116,12 @@ def forget_run_files(data_dir: str) -> None:
 def daemons_of(config: RuntimeConfig) -> dict[str, Run]:
     """The daemons this agent runs."""
     names = SERVER_DAEMONS if config.server_mode else CLIENT_DAEMONS
-    daemons = {name: launcher(f"{name}.main") for name in names}
+    daemons: dict[str, Run] = {name: Launcher(f"{name}.main") for name in names}
     for number in range(2, config.http.workers + 1):
         # Further processes of apid, which share its HTTP ports.
-        daemons[f"apid-{number}"] = launcher("apid.main", number)
+        daemons[f"apid-{number}"] = Launcher("apid.main", (number,))
     if config.watches:
-        daemons["watcher"] = launcher("lictor.agent.watcher")
+        daemons["watcher"] = Launcher("lictor.agent.watcher")
     return daemons
 
 

@@ -1,6 +1,6 @@
 """The supervisor: forks the daemons, watches them, brings them back, and ends them in good order.
 
-One thread, one selector: signals, pidfds and links. It imports what all daemons need, freezes the garbage collector and
+One thread, one selector: signals, pidfds and links. It imports what the daemons need, freezes the garbage collector and
 forks; it opens no channel and starts no thread, because a restarted daemon is another fork.
 """
 
@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 from lictor import logs
 from lictor.agent import notify
-from lictor.agent.child import Child, Run, fork
+from lictor.agent.child import Child, Launcher, Run, fork
 from lictor.agent.link import Message
 from lictor.agent.restart import SECOND_NS, Watch
 from lictor.config.runtime import RuntimeConfig, config_path
@@ -114,9 +114,17 @@ class Supervisor:
         """
         self._listen_for_signals()
         try:
+            # Collecting meanwhile would take time and leave holes in pages, which children fill and so copy.
+            gc.disable()
             preload()
-            for name in self._daemons:
+            first, *others = self._daemons
+            self._start(first)
+            # The first comes up while what the others need is imported.
+            for name in others:
+                self._load(name)
+            for name in others:
                 self._start(name)
+            gc.enable()
             return self._serve()
         except Forced:
             log.info("Caught second signal, Exiting")
@@ -264,6 +272,9 @@ class Supervisor:
 
     def _start(self, name: str) -> None:
         self._due.pop(name, None)
+        self._load(name)
+        # What exists now is out of the garbage collector's sight, so that its pages stay shared.
+        gc.freeze()
         child = fork(name, self._daemons[name], self.config, self._forget)
         self._children[name] = child
         if self._monitors:
@@ -272,6 +283,12 @@ class Supervisor:
         self._selector.register(child.pidfd, selectors.EVENT_READ, (self._ended, child))
         self._selector.register(child.socket, selectors.EVENT_READ, (self._heard, child))
         log.debug("started daemon", extra=logs.fields(daemon=name, pid=child.pid))
+
+    def _load(self, name: str) -> None:
+        """Import a daemon's own modules here, not in the child: they are shared by all children then."""
+        run = self._daemons[name]
+        if isinstance(run, Launcher):
+            run.load()
 
     def _forget(self) -> None:
         """In a new child: close what is the supervisor's."""
@@ -416,11 +433,9 @@ class Supervisor:
 
 
 def preload(modules: Sequence[str] = PRELOADED) -> None:
-    """Import what all daemons need and take it out of the garbage collector's sight, so that its pages stay shared."""
+    """Import what all daemons need."""
     for module in modules:
         importlib.import_module(module)
-    gc.collect()
-    gc.freeze()
 
 
 def _status(code: int) -> str:

@@ -258,10 +258,20 @@ class Registry:
         return False
 
     def make_all(self, daemon: str, node_name: str) -> None:
-        """Every series that the daemon has by the catalogue and that is known by now."""
+        """Every series that the daemon has by the catalogue and that is known by now, and no other daemon's.
+
+        Modules of others may be loaded in this process, whose series count nothing here.
+        """
+        self._forget_others(daemon)
         for description in of_daemon(daemon):
             if not description.is_open:
                 self._make(description, description.labels(node_name))
+
+    def _forget_others(self, daemon: str) -> None:
+        for kept in (self.counters, self.samples, self.gauges):
+            foreign = [key for key in kept if _owner(key[0]) not in ("", daemon)]
+            for key in foreign:
+                del kept[key]
 
     def _make(self, description: Description, labels: Labels) -> None:
         if description.kind is Kind.COUNTER:
@@ -301,6 +311,12 @@ def _named(name: str, kinds: tuple[Kind, ...], part: str) -> str:
         return name
     head, _, rest = name.partition("<")
     return head + part + rest.partition(">")[2]
+
+
+def _owner(name: str) -> str:
+    """The daemon that counts a series; "" for one of a family, whose name the catalogue does not have."""
+    description = DESCRIPTIONS.get(name)
+    return description.daemon if description is not None else ""
 
 
 PROCESS = Registry()

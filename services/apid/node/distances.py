@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Sequence
-from statistics import median_low
 
 import grpc
 
@@ -79,4 +78,5 @@ class Distances:
 
 
 def _median(values: Sequence[float]) -> float:
-    return median_low(values)
+    """The lower one of two in the middle."""
+    return sorted(values)[(len(values) - 1) // 2]

@@ -7,10 +7,8 @@ Consul answers these questions with Go's pprof files. Ours are plain text about 
 from __future__ import annotations
 
 import asyncio
-import cProfile
 import gc
 import io
-import pstats
 import sys
 import threading
 import traceback
@@ -37,6 +35,9 @@ class Profiler:
         """The functions that took the time, as text. Raises AlreadyProfiling."""
         if self._running:
             raise AlreadyProfiling("cpu profiling already in use")
+        import cProfile
+        import pstats
+
         self._running = True
         profile = cProfile.Profile()
         try:
