@@ -179,7 +179,7 @@ class GossipService(gossip_pb2_grpc.GossipServicer):
                 grpc.StatusCode.INVALID_ARGUMENT, f"Relay factor must be in range: [0, {MAX_RELAY_FACTOR}]"
             )
         # WAN first, as Consul lists them; they are asked at the same time.
-        pools = [(pb.POOL_WAN, self._node.wan), (pb.POOL_LAN, self._node.lan)]
+        pools = [(pb.POOL_WAN, None if request.lan_only else self._node.wan), (pb.POOL_LAN, self._node.lan)]
         results = await asyncio.gather(
             *(self._keyring_of(number, driver, operation, request) for number, driver in pools if driver is not None)
         )

@@ -141,6 +141,10 @@ GET /v1/operator/keyring
 POST /v1/operator/keyring {"Key":"x"}
 PUT /v1/operator/keyring {"Key":"x"}
 DELETE /v1/operator/keyring {"Key":"x"}
+GET /v1/operator/keyring?local-only=x
+PUT /v1/operator/keyring?local-only=true {"Key":"x"}
+POST /v1/internal/keyring {"Method":"GET"}
+POST /v1/internal/keyring {}
 GET /v1/snapshot
 PUT /v1/snapshot "no archive"
 POST /v1/query {"Name":"${run}","Service":{"Service":"consul"}}

@@ -20,7 +20,9 @@ import pytest
 
 from tools.agents import Agent, make_agent, running, wait_until
 
-CONFIG = {"performance": {"raft_multiplier": 1}, "translate_wan_addrs": True}
+GOSSIP_KEY = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s="
+NEW_GOSSIP_KEY = "HS5lJ+XuTlYKWaeGYyG+/A=="
+CONFIG = {"performance": {"raft_multiplier": 1}, "translate_wan_addrs": True, "encrypt": GOSSIP_KEY}
 ASKERS = ("b1", "b2", "c1")
 REMOTE_SERVICE = {
     "Node": "ext",
@@ -238,6 +240,43 @@ def test_a_query_unknown_here_is_not_found_and_asked_elsewhere_with_dc(agents: d
 def test_the_remote_part_of_queries_is_no_endpoint_for_clients(asker: Agent) -> None:
     body = {"Query": {"Service": {"Service": "web"}}, "Limit": 0, "Connect": False}
     assert ask(asker, "/v1/internal/query/execute", "POST", body).status == 404
+
+
+def test_a_gossip_key_is_installed_and_removed_in_all_pools_of_all_datacenters(agents: dict[str, Agent]) -> None:
+    asked, other = agents["b2"], agents["s1"]
+
+    def pools(agent: Agent) -> list[tuple[bool, str, dict[str, int], int]]:
+        rows = ask(agent, "/v1/operator/keyring").json
+        return [(row["WAN"], row["Datacenter"], row["Keys"], row["NumNodes"]) for row in rows]
+
+    def everywhere(*keys: str) -> list[tuple[bool, str, dict[str, int], int]]:
+        sizes = ((True, "bj", 3), (False, "bj", 3), (False, "sh", 1))
+        return [(wan, name, dict.fromkeys(keys, size), size) for wan, name, size in sizes]
+
+    assert pools(asked) == everywhere(GOSSIP_KEY)
+    assert ask(asked, "/v1/operator/keyring?relay-factor=1", "POST", {"Key": NEW_GOSSIP_KEY}).status == 200
+    assert pools(asked) == everywhere(GOSSIP_KEY, NEW_GOSSIP_KEY)
+    assert [row[1] for row in pools(other)] == ["sh", "sh", "bj"]
+    assert ask(other, "/v1/operator/keyring", "DELETE", {"Key": NEW_GOSSIP_KEY}).status == 200
+    assert pools(asked) == everywhere(GOSSIP_KEY)
+    refused = ask(asked, "/v1/operator/keyring", "DELETE", {"Key": GOSSIP_KEY})
+    assert refused.status == 500
+    for pool in (b"WAN error: ", b"bj (LAN) error: ", b"sh (LAN) error: "):
+        assert pool in refused.body
+    assert ask(asked, "/v1/internal/keyring", "POST", {"Method": "GET"}).status == 404
+
+
+def test_registrations_go_to_the_datacenter_that_their_body_names(asker: Agent, agents: dict[str, Agent]) -> None:
+    here = {"Node": f"stays-{asker.name}", "Address": "10.8.0.1"}
+    assert ask(asker, "/v1/catalog/register?dc=sh", "PUT", here).body == b"true"
+    assert ask(asker, "/v1/catalog/register?dc=nowhere", "PUT", {**here, "Datacenter": "sh"}).body == b"true"
+    for datacenter in ("bj", "sh"):
+        node = ask(asker, f"/v1/catalog/node/{here['Node']}?dc={datacenter}").json["Node"]
+        assert node["Datacenter"] == datacenter
+    assert ask(asker, "/v1/catalog/deregister?dc=sh", "PUT", here).body == b"true"
+    assert ask(asker, f"/v1/catalog/node/{here['Node']}").json is None
+    assert ask(asker, f"/v1/catalog/node/{here['Node']}?dc=sh").json is not None
+    assert ask(asker, "/v1/catalog/deregister", "PUT", {**here, "Datacenter": "sh"}).body == b"true"
 
 
 SPREAD = ["near-1", "near-2", "near-3"]

@@ -27,7 +27,8 @@ class Operation:
     one of `other_types`. Errors are text, apart from `json_statuses`, which show the result, and `bare_statuses`, which
     may come without a body. `namespaced`
     operations refuse the `ns` parameter, which is Consul Enterprise's; `forwarded` ones are answered by a server (of
-    the datacenter asked for), all others by this agent; `meta_on_error` shows empty meta data when forwarding fails.
+    the datacenter that `?dc=` asks for, unless they leave that to their body: `dc_in_body`), all others by this agent;
+    `meta_on_error` shows empty meta data when forwarding fails.
     `also` documents further paths under the pattern that the handler answers with the same method.
     """
 
@@ -45,6 +46,7 @@ class Operation:
     other_types: tuple[str, ...] = ()
     namespaced: bool = True
     forwarded: bool = True
+    dc_in_body: bool = False
     meta_on_error: bool = False
     also: tuple[Operation, ...] = ()
 

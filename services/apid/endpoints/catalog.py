@@ -88,6 +88,7 @@ class CatalogEndpoints:
                         body=REGISTER,
                         result=schemas.TRUE,
                         responses={400: "The body is not what is expected"},
+                        dc_in_body=True,
                     )
                 },
             ),
@@ -100,6 +101,7 @@ class CatalogEndpoints:
                         body=DEREGISTER,
                         result=schemas.TRUE,
                         responses={400: "The body is not what is expected"},
+                        dc_in_body=True,
                     )
                 },
             ),

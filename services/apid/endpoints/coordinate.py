@@ -76,6 +76,7 @@ class CoordinateEndpoints:
                         responses={**disabled, 404: "No coordinate known"},
                         bare_statuses=(404,),
                         namespaced=False,
+                        meta_on_error=True,
                     )
                 },
             ),

@@ -82,6 +82,7 @@ class IntentionEndpoints:
                         query=READ_PARAMETERS,
                         result=schemas.array(one),
                         responses=bad,
+                        meta_on_error=True,
                     ),
                     "POST": Operation(
                         self.create, "Create an intention", query=("dc",), body=INTENTION, result=schemas.ID

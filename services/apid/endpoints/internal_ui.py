@@ -51,6 +51,7 @@ class InternalUiEndpoints:
                         result={"type": "object"},
                         responses={400: "No node named", 404: "No such node"},
                         bare_statuses=(404,),
+                        meta_on_error=True,
                     )
                 },
             ),

@@ -1,30 +1,22 @@
-"""/v1/operator/: Raft's configuration, autopilot, the gossip keyring (Consul 1.7: operator_endpoint.go)."""
+"""/v1/operator/: Raft's configuration and autopilot (Consul 1.7: operator_endpoint.go)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import grpc
-
-from apid.core.decoding import BASE64, BOOL, DURATION, INT, TEXT, UINT64, DecodeError, Struct, decode
+from apid.core.decoding import BOOL, DURATION, INT, TEXT, UINT64, DecodeError, Struct, decode
 from apid.core.encoding import to_json
-from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError, NotFound, PrefixedBadRequest
+from apid.core.errors import PERMISSION_DENIED, Forbidden, NotFound, PrefixedBadRequest
 from apid.core.message import JSON, Request, Response
-from apid.core.parameters import parse_int, parse_uint
+from apid.core.parameters import parse_uint
 from apid.core.routes import Operation, Route
-from apid.endpoints import schemas
 from apid.node.context import Node
 from apid.node.reading import json_response
-from lictor.pb.lictor.v1 import gossip_pb2
-from lictor.rpc import DaemonNotRunning
 from lictor.state import commands, render
-from lictor.state.prepare import several_errors
 from lictor.state.queries import operator
 from lictor.state.rows import AutopilotConfig
 
 UNKNOWN_NODE = "(unknown)"
-MAX_RELAY_FACTOR = 5
-KEYRING_TIMEOUT_S = 30.0
 RAFT_PROTOCOL = "3"
 AUTOPILOT = Struct(
     "AutopilotConfiguration",
@@ -41,13 +33,6 @@ AUTOPILOT = Struct(
         "ModifyIndex": UINT64,
     },
 )
-KEYRING = Struct("keyringArgs", {"Key": TEXT, "Token": TEXT, "RelayFactor": INT, "LocalOnly": BOOL})
-_KEYRING_OPERATIONS = {
-    "GET": gossip_pb2.KeyringRequest.OPERATION_LIST,
-    "POST": gossip_pb2.KeyringRequest.OPERATION_INSTALL,
-    "PUT": gossip_pb2.KeyringRequest.OPERATION_USE,
-    "DELETE": gossip_pb2.KeyringRequest.OPERATION_REMOVE,
-}
 
 
 class OperatorEndpoints:
@@ -57,25 +42,6 @@ class OperatorEndpoints:
         self._node = node
 
     def routes(self) -> list[Route]:
-        keyring_responses = {400: "A malformed body or parameter"}
-        keys = {
-            method: Operation(
-                self.keyring,
-                summary,
-                query=("relay-factor", "local-only") if method == "GET" else ("relay-factor",),
-                body=None if method == "GET" else KEYRING,
-                result=schemas.array({"type": "object"}) if method == "GET" else None,
-                responses=keyring_responses,
-                namespaced=False,
-                forwarded=False,
-            )
-            for method, summary in (
-                ("GET", "The gossip keys of all members"),
-                ("POST", "Install a gossip key on all members"),
-                ("PUT", "Use a gossip key for encryption"),
-                ("DELETE", "Remove a gossip key from all members"),
-            )
-        }
         return [
             Route(
                 "/v1/operator/raft/configuration",
@@ -136,7 +102,6 @@ class OperatorEndpoints:
                     )
                 },
             ),
-            Route("/v1/operator/keyring", keys),
         ]
 
     # ------------------------------------------------------------------------------------------------------ Raft
@@ -216,78 +181,6 @@ class OperatorEndpoints:
         found: dict[str, Any] = await self._node.consensus.call("autopilot.health")
         return Response(200 if found["Healthy"] else 429, to_json(found), JSON)
 
-    # --------------------------------------------------------------------------------------------------- keyring
-
-    async def keyring(self, request: Request) -> Response:
-        relay_factor = _relay_factor(request)
-        authorizer = self._node.authorizer(request)
-        if not (authorizer.keyring_read() if request.method == "GET" else authorizer.keyring_write()):
-            raise Forbidden(PERMISSION_DENIED)
-        key = ""
-        if request.method != "GET":
-            try:
-                key = decode(KEYRING, request.body).get("Key", "")
-            except DecodeError as error:
-                raise PrefixedBadRequest(f"Request decode failed: {error}") from None
-        if not self._node.config.server_mode:
-            raise HttpError("keyring operations must run against a server node")
-        try:
-            BASE64.take(key, "")
-        except DecodeError as error:
-            raise HttpError(several_errors([f"{pool} error: {error}" for pool in self._pool_names()])) from None
-        message = gossip_pb2.KeyringRequest(
-            operation=_KEYRING_OPERATIONS[request.method],
-            key=key,
-            relay_factor=relay_factor,
-            local_only=request.method == "GET" and request.get("local-only") in ("1", "t", "T", "true", "TRUE", "True"),
-        )
-        gossip = self._node.gossip
-        try:
-            answer = await gossip.stub().Keyring(message, metadata=gossip.metadata, timeout=KEYRING_TIMEOUT_S)
-        except (grpc.aio.AioRpcError, DaemonNotRunning) as error:
-            raise HttpError(str(error)) from None
-        problems = [problem for pool in answer.pools for problem in self._keyring_problems(pool)]
-        if problems:
-            raise HttpError(several_errors(problems))
-        if request.method != "GET":
-            return Response(200)
-        datacenter = self._node.config.datacenter
-        shown = [
-            {
-                "WAN": pool.pool == gossip_pb2.POOL_WAN,
-                "Datacenter": datacenter,
-                "Segment": "",
-                **({"Messages": dict(pool.messages)} if pool.messages else {}),
-                "Keys": dict(pool.keys),
-                "NumNodes": pool.node_count,
-            }
-            for pool in answer.pools
-        ]
-        return json_response(to_json(shown))
-
-    def _keyring_problems(self, pool: gossip_pb2.KeyringPoolResult) -> list[str]:
-        if not pool.error:
-            return []
-        wan, lan = self._pool_names()
-        name = wan if pool.pool == gossip_pb2.POOL_WAN else lan
-        return [f"{name} error: {pool.error}", *(f"{node}: {text}" for node, text in sorted(pool.messages.items()))]
-
-    def _pool_names(self) -> tuple[str, str]:
-        return "WAN", f"{self._node.config.datacenter} (LAN)"
-
     def _require_read(self, request: Request) -> None:
         if not self._node.authorizer(request).operator_read():
             raise Forbidden(PERMISSION_DENIED)
-
-
-def _relay_factor(request: Request) -> int:
-    text = request.get("relay-factor")
-    if not text:
-        return 0
-    try:
-        factor = parse_int(text)
-    except ValueError as error:
-        raise PrefixedBadRequest(f"Error parsing relay factor: {error}") from None
-    if not 0 <= factor <= MAX_RELAY_FACTOR:
-        raise PrefixedBadRequest("Invalid relay-factor: Relay factor must be in range: [0, 5]")
-    return factor

@@ -21,6 +21,7 @@ from apid.endpoints.event import EventEndpoints
 from apid.endpoints.health import HealthEndpoints
 from apid.endpoints.intentions import IntentionEndpoints
 from apid.endpoints.internal_ui import InternalUiEndpoints
+from apid.endpoints.keyring import KeyringEndpoints
 from apid.endpoints.kv import KvEndpoints
 from apid.endpoints.operator import OperatorEndpoints
 from apid.endpoints.query import QueryEndpoints
@@ -51,6 +52,7 @@ AREAS = (
     EventEndpoints,
     CoordinateEndpoints,
     OperatorEndpoints,
+    KeyringEndpoints,
     SnapshotEndpoints,
     QueryEndpoints,
     InternalUiEndpoints,

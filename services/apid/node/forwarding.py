@@ -91,7 +91,7 @@ class Forwarder:
         """The answer of another apid when this request is not for this one, else None."""
         if not operation.forwarded:
             return None
-        datacenter = request.get("dc") if request.query else ""
+        datacenter = request.get("dc") if request.query and not operation.dc_in_body else ""
         if datacenter and datacenter != self._datacenter:
             return asyncio.ensure_future(self._guarded(request, operation, datacenter))
         if not self._server_mode:
