@@ -11,15 +11,12 @@ FAST = {"performance": {"raft_multiplier": 1}}
 
 
 def make_cluster(folder: Path, size: int = 3, config: dict[str, Any] | None = None) -> list[Agent]:
-    """Servers that will find each other when started."""
-    expect = f"-bootstrap-expect={size}"
-    first = make_agent(folder / "s1", "s1", "-server", expect, config={**FAST, **(config or {})})
-    agents = [first]
-    for number in range(2, size + 1):
-        name = f"s{number}"
-        join = f"-retry-join={first.lan}"
-        own = {**FAST, "retry_interval": "1s", **(config or {})}
-        agents.append(make_agent(folder / name, name, "-server", expect, join, config=own))
+    """Servers that will find each other when started, each by any other: one made empty rejoins whoever it is."""
+    own = {**FAST, "retry_interval": "1s", **(config or {})}
+    names = [f"s{number}" for number in range(1, size + 1)]
+    agents = [make_agent(folder / name, name, "-server", f"-bootstrap-expect={size}", config=own) for name in names]
+    for agent in agents:
+        agent.argv += [f"-retry-join={other.lan}" for other in agents if other is not agent]
     return agents
 
 

@@ -105,6 +105,9 @@ class Serf:
     def has_broadcasts(self) -> bool:
         return bool(len(self.intent_queue) or len(self.query_queue) or len(self.event_queue))
 
+    def has_left(self, name: str) -> bool:
+        return name in self.left
+
     def node_joined(self, node: Node) -> None:
         known = self.members.get(node.name)
         tags = self.context.codec.decode_tags(node.meta)

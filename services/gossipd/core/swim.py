@@ -47,6 +47,10 @@ class SwimListener(Protocol):
 
     def has_broadcasts(self) -> bool: ...
 
+    def has_left(self, name: str) -> bool:
+        """Whether the member is gone for good: it left, or was made to."""
+        ...
+
 
 class Swim:
     """One node's view of the pool. `listener` must be set before `start`."""
@@ -172,9 +176,12 @@ class Swim:
         return self.listener.check_alive(candidate)
 
     def _may_move(self, known: Node) -> bool:
+        """Whether another address may take the name: of one that is gone for good at once, else of one long dead."""
         reclaim_ns = self.context.config.dead_node_reclaim_ns
         long_dead = reclaim_ns > 0 and self.context.now_ns - known.changed_at_ns > reclaim_ns
-        return known.state is NodeState.LEFT or (known.state is NodeState.DEAD and long_dead)
+        if known.state is NodeState.DEAD:
+            return long_dead or self.listener.has_left(known.name)
+        return known.state is NodeState.LEFT
 
     def _conflict(self, known: Node, other: Node) -> None:
         self._log(

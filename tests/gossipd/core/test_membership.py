@@ -95,6 +95,19 @@ def test_an_address_is_reclaimed_from_a_node_that_is_dead_for_long() -> None:
     assert bench.status("other") is MemberStatus.ALIVE
 
 
+def test_the_name_of_a_member_that_was_made_to_leave_is_free_at_once() -> None:
+    bench = Bench()
+    bench.receive(alive(5), Dead(5, "other", "x"))
+    bench.receive(alive(1, bytes((10, 0, 0, 77))))
+    assert bench.status("other") is MemberStatus.FAILED
+    bench.pool.force_leave("other", False, bench.now_ns)
+    bench.receive(alive(1, bytes((10, 0, 0, 77))))
+    assert bench.status("other") is MemberStatus.ALIVE
+    node = bench.pool.swim.nodes.get("other")
+    assert node is not None
+    assert node.host == "10.0.0.77"
+
+
 def test_a_silent_node_is_probed_in_every_way_then_suspected_then_dead() -> None:
     bench = Bench()
     bench.join("a", "b", "c", "d")
