@@ -106,7 +106,7 @@ class Engine:
         try:
             question = parse(packet)
         except Refusal as refusal:
-            return None if refusal.rcode < 0 else message.refusal(packet, refusal.rcode, refusal.flags)
+            return None if refusal.rcode < 0 else message.refusal(packet, refusal)
         key = exact
         if not question.plain or question.name != question.folded:
             if question.subnet is not None or not self.settings.compress:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dns.edns
 import dns.message
+import msgspec
 import pytest
 
 from dnsd.core.facts import Instance, NodeFacts, QueryResult
 from dnsd.core.needs import NodeNamed, QueryExecution, ServiceInstances
-from tests.dnsd.world import CLIENT, NOW_S, World, expected, text
+from dnsd.sources.shapes import decode_instances
+from lictor.state.commands import Register
+from lictor.state.rows import Check, Node
+from tests.dnsd.world import CLIENT, NOW_S, World, expected, lines, text
 
 SOA = f"authority: consul. 0 SOA ns.consul. hostmaster.consul. {NOW_S} 3600 600 86400 0"
 NXDOMAIN = f"NXDOMAIN QR AA RD\n{SOA}"
@@ -77,6 +81,18 @@ NODES = {
         additional: 7b1d4c1e.node.consul. 0 TXT "k=v"
         """,
     "7.node.consul A": NXDOMAIN,
+    "7b1d4c1e-0000-40.node.consul AAAA": """
+        NOERROR QR AA RD
+        additional: 7b1d4c1e-0000-40.node.consul. 0 TXT "bare"
+        additional: 7b1d4c1e-0000-40.node.consul. 0 TXT "k=v"
+        """,
+    "7b1d4c1.node.consul AAAA": """
+        NOERROR QR AA RD
+        additional: 7b1d4c1.node.consul. 0 TXT "bare"
+        additional: 7b1d4c1.node.consul. 0 TXT "k=v"
+        """,
+    "7b1d4c1e-0000.node.consul A": NXDOMAIN,
+    "7b1d4cxx.node.consul A": NXDOMAIN,
     "with.dot.node.consul A": "NOERROR QR AA RD\nwith.dot.node.consul. 0 A 10.5.0.2",
     "mixed.node.consul A": "NOERROR QR AA RD\nmixed.node.consul. 0 A 10.5.0.3",
     "six.node.consul A": EMPTY,
@@ -243,6 +259,9 @@ SERVICES = {
     "nat.connect.consul A": "NOERROR QR AA RD\n{name}. 0 A 10.7.0.2",
     "db.connect.consul A": NXDOMAIN,
     "web-px.service.consul A": "NOERROR QR AA RD\n{name}. 0 A 10.7.0.1",
+    "_._tcp.service.consul A": "SERVFAIL QR AA RD",
+    "_._tcp.consul SRV": "SERVFAIL QR AA RD",
+    "_web._.service.consul A": WEB,
 }
 
 
@@ -290,6 +309,8 @@ APEX = {
     "0a0000zz.addr.consul A": NXDOMAIN,
     "0a0000011.addr.consul A": NXDOMAIN,
     "x.0a000001.addr.consul A": NXDOMAIN,
+    "0a000001.addr.mars.consul A": "NOERROR QR AA RD\n0a000001.addr.mars.consul. 0 A 10.0.0.1",
+    "0a000001.addr.a.b.consul A": "NOERROR QR AA RD\n0a000001.addr.a.b.consul. 0 A 10.0.0.1",
     "1.0.0.127.in-addr.arpa PTR": "NOERROR QR AA RD\n1.0.0.127.in-addr.arpa. 0 PTR n1.node.bj.consul.",
     "1.0.0.127.in-addr.arpa A": "NOERROR QR AA RD\n1.0.0.127.in-addr.arpa. 0 PTR n1.node.bj.consul.",
     "1.0.0.127.in-addr.arpa SOA": f"""
@@ -388,6 +409,46 @@ def test_weights_follow_the_worst_check() -> None:
     assert " SRV 1 3 1 " in text(world.ask("web.service.consul SRV"))
     world.node("a", "10.1.1.1", node_status="passing")
     assert " SRV 1 5 1 " in text(world.ask("web.service.consul SRV"))
+
+
+@pytest.mark.parametrize(
+    ("checks", "weight"),
+    [
+        ([], 5),
+        ([("c", "warning", "")], 3),
+        ([("c", "warning", "web")], 3),
+        ([("c", "warning", "another")], 5),
+        ([("_node_maintenance", "passing", "")], 0),
+        ([("_service_maintenance:web", "passing", "web"), ("c", "warning", "")], 0),
+        ([("c", "improving", "")], 1),
+        ([("a", "warning", ""), ("b", "improving", "web")], 1),
+    ],
+)
+def test_weights_count_the_nodes_and_this_services_checks(checks: list[tuple[str, str, str]], weight: int) -> None:
+    world = World()
+    world.node("a", "10.1.1.1", service="web", port=1, weights=(5, 3))
+    rows = [Check("a", check_id, "c", status, service_name=service) for check_id, status, service in checks]
+    world.apply(Register(Node("", "a", "10.1.1.1", "bj"), None, rows))
+    assert f" SRV 1 {weight} 1 " in text(world.ask("web.service.consul SRV"))
+    body = {
+        "Node": {"Node": "a", "Address": "10.1.1.1"},
+        "Service": {"Service": "web", "Port": 1, "Weights": {"Passing": 5, "Warning": 3}},
+        "Checks": [
+            {"CheckID": check_id, "Status": status, "ServiceName": service} for check_id, status, service in checks
+        ],
+    }
+    ((pushed, _),) = decode_instances(msgspec.json.encode([body]), "bj")
+    assert pushed.weight == weight, "a client agent says the same"
+
+
+@pytest.mark.parametrize(("limit", "count"), [(3, 3), (0, 1), (5, 5), (20, 8)])
+def test_a_name_that_leads_to_a_service_shows_as_many_instances_as_plain_udp(limit: int, count: int) -> None:
+    world = World(udp_answer_limit=limit)
+    for number in range(12):
+        world.node(f"w{number}", f"10.1.1.{number}", service="web", port=1)
+    world.node("front", "10.1.2.1", service="front", port=1, address="web.service.consul")
+    assert len(lines(world.ask("front.service.consul A", edns=4096).answer)) == 1 + count
+    assert len(lines(world.ask("front.service.consul SRV", tcp=True).additional)) == min(count, 5)
 
 
 def test_node_meta_in_the_additional_section_can_be_turned_off() -> None:

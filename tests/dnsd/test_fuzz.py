@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 
 import dns.message
 import dns.name
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from dnsd.core import question
 from dnsd.core.message import Transport
-from dnsd.core.question import Refusal
+from dnsd.core.question import FAMILY_IPV4, Refusal, Subnet
 from tests.dnsd import fuzz
 from tests.dnsd.world import World
 
@@ -57,6 +58,8 @@ def test_questions_are_understood_as_dnspython_wrote_them(
         (b"\0\1\x80\0\0\1\0\0\0\0\0\0\0\0\1\0\1", -1),
         (b"\0\1\x28\0\0\1\0\0\0\0\0\0\0\0\1\0\1", 4),
         (b"\0\1\0\0\0\0\0\0\0\0\0\0", 1),
+        (b"\0\1\0\0\0\1\0\0\0\0\0\0", 2),
+        (b"\0\1\0\0\0\1\0\0\0\0\0\0\0\0", 1),
         (b"\0\1\0\0\0\2\0\0\0\0\0\0\0\0\1\0\1\0\0\1\0\1", 1),
         (b"\0\1\0\0\0\1\0\0\0\0\0\0\3abc", 1),
         (b"\0\1\0\0\0\1\0\0\0\0\0\0\xc0\x0c\0\1\0\1", 1),
@@ -72,3 +75,63 @@ def test_malformed_packets_are_refused_as_consul_refuses_them(packet: bytes, rco
     assert (response is None) == (rcode < 0)
     if response is not None:
         assert dns.message.from_wire(response).rcode() == rcode
+
+
+HEADER = struct.Struct("!HHHHHH").pack
+NAME = b"\2n1\4node\6consul\0"
+IN_A = b"\0\1\0\1"
+
+
+def opt(payload_bytes: int, options: bytes = b"", owner: bytes = b"\0", length: int = -1) -> bytes:
+    return owner + struct.pack("!HHIH", 41, payload_bytes, 0, len(options) if length < 0 else length) + options
+
+
+@pytest.mark.parametrize(
+    ("packet", "kind", "klass", "payload_bytes"),
+    [
+        (HEADER(1, 0, 1, 0, 0, 2) + NAME + IN_A, 1, 1, -1),
+        (HEADER(1, 0, 1, 1, 1, 1) + NAME + IN_A, 1, 1, -1),
+        (HEADER(1, 0, 1, 0, 0, 0) + NAME + IN_A[:3], 1, 0, -1),
+        (HEADER(1, 0, 1, 0, 0, 0) + NAME + IN_A[:2], 1, 0, -1),
+        (HEADER(1, 0, 1, 0, 0, 0) + NAME, 0, 0, -1),
+        (HEADER(1, 0, 1, 0, 0, 1) + NAME + IN_A + opt(1232, owner=b"\1x\0"), 1, 1, 1232),
+        (HEADER(1, 0, 1, 0, 0, 2) + NAME + IN_A + opt(1232) + opt(4096), 1, 1, 4096),
+        (HEADER(1, 0, 1, 0, 0, 1) + NAME + IN_A + opt(4096) + b"more", 1, 1, 4096),
+    ],
+)
+def test_what_is_missing_or_odd_but_understood_is_answered(
+    packet: bytes, kind: int, klass: int, payload_bytes: int
+) -> None:
+    parsed = question.parse(packet)
+    assert (parsed.kind, parsed.klass, parsed.payload_bytes) == (kind, klass, payload_bytes)
+    response = WORLD.packet(packet)
+    assert response is not None
+    answer = dns.message.from_wire(response)
+    assert answer.rcode() == 0
+    assert (answer.question[0].rdtype, answer.question[0].rdclass) == (kind, klass)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [b"\0\x08\0\4\0\3\0\0", b"\0\x08\0\4\0\1\x21\0", b"\0\x08\0\2\0\1", b"\0\x0a\0\3x"],
+    ids=["unknown family", "33 bits", "short subnet", "short option"],
+)
+def test_a_refusal_repeats_the_question_that_could_be_read(options: bytes) -> None:
+    response = WORLD.packet(HEADER(7, 0x0130, 1, 0, 0, 1) + NAME + IN_A + opt(1232, options))
+    assert response == HEADER(7, 0x8131, 1, 0, 0, 0) + NAME + IN_A
+
+
+def test_surplus_bytes_of_a_subnet_are_ignored() -> None:
+    parsed = question.parse(HEADER(7, 0, 1, 0, 0, 1) + NAME + IN_A + opt(1232, b"\0\x08\0\x09\0\1\x08\0\x0a\0\0\1\2"))
+    assert parsed.subnet == Subnet(FAMILY_IPV4, 8, b"\x0a\0\0\1")
+
+
+def test_refusals_keep_the_flags_they_were_asked_with() -> None:
+    not_implemented = WORLD.packet(HEADER(7, 0x17FF, 1, 0, 0, 0) + NAME + IN_A)
+    assert not_implemented == HEADER(7, 0x93B4, 0, 0, 0, 0)
+    two_questions = WORLD.packet(HEADER(7, 0x27FF, 2, 0, 0, 0) + NAME + IN_A)
+    assert two_questions == HEADER(7, 0x83B1, 0, 0, 0, 0)
+    no_question = WORLD.packet(HEADER(7, 0x0110, 1, 0, 0, 0))
+    assert no_question == HEADER(7, 0x8112, 0, 0, 0, 0)
+    no_question_notified = WORLD.packet(HEADER(7, 0x2110, 1, 0, 0, 0))
+    assert no_question_notified == HEADER(7, 0xA002, 0, 0, 0, 0)

@@ -1,4 +1,7 @@
-"""Following a CNAME: inside our domain by asking ourselves, outside by asking the recursors."""
+"""Following a CNAME: inside our domain by asking ourselves, outside by asking the recursors.
+
+Of a service that a name leads to as many instances are told as a plain UDP question would be told of.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ def _look_up(context: Context, target: Name) -> RecordsMaking:
             depth=context.depth - 1,
         )
         answer = yield from context.answer_in_zone(inner)
-        return [record for group in answer.groups for record in group.answers]
+        found = [record for group in answer.groups for record in group.answers]
+        return found[: context.settings.plain_answer_limit] if answer.trims else found
     if not context.settings.has_recursors:
         return []
     try:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 PASSING = "passing"
 WARNING = "warning"
 CRITICAL = "critical"
+MAINTENANCE = "maintenance"
+NODE_MAINTENANCE_CHECK = "_node_maintenance"
+SERVICE_MAINTENANCE_CHECKS = "_service_maintenance:"
 
 ANY_FAMILY = 0
 IPV4 = 4
@@ -36,6 +41,8 @@ class Instance(msgspec.Struct, frozen=True):
     """Passing and warning."""
     statuses: tuple[str, ...] = ()
     """Of the node's checks and of this service's."""
+    standing: str = PASSING
+    """What those checks come to (`aggregate`)."""
     tags: frozenset[str] = frozenset()
     """In lower case; only where the source selects by tag itself."""
 
@@ -47,12 +54,25 @@ class Instance(msgspec.Struct, frozen=True):
 
     @property
     def weight(self) -> int:
-        """The SRV weight by the worst of its checks."""
-        if all(status == PASSING for status in self.statuses):
+        """The SRV weight by the instance's standing."""
+        if self.standing == PASSING:
             return self.weights[0]
-        if all(status in (PASSING, WARNING) for status in self.statuses):
+        if self.standing == WARNING:
             return self.weights[1]
-        return 0
+        return 0 if self.standing in (CRITICAL, MAINTENANCE) else 1
+
+
+def aggregate(checks: Iterable[tuple[str, str]]) -> str:
+    """What checks (ID and status) come to: maintenance, else the worst; empty when one has a status of its own."""
+    found: set[str] = set()
+    for check_id, status in checks:
+        if check_id == NODE_MAINTENANCE_CHECK or check_id.startswith(SERVICE_MAINTENANCE_CHECKS):
+            found.add(MAINTENANCE)
+        elif status in (PASSING, WARNING, CRITICAL):
+            found.add(status)
+        else:
+            return ""
+    return next((standing for standing in (MAINTENANCE, CRITICAL, WARNING) if standing in found), PASSING)
 
 
 class QueryResult(msgspec.Struct, frozen=True):

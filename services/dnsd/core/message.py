@@ -17,15 +17,28 @@ from enum import Enum
 from dnsd.core import names
 from dnsd.core.answer import Answer, Group
 from dnsd.core.names import Name
-from dnsd.core.question import AA, CD, HEADER_BYTES, OPCODE_MASK, OPTION_SUBNET, QR, RA, RD, TC, Question, Subnet
-from dnsd.core.records import CNAME, COMPRESSIBLE, FORMERR, IN, NOTIMP, NXDOMAIN, OPT, REFUSED, SERVFAIL, SRV, Record
-from dnsd.core.settings import Settings
+from dnsd.core.question import (
+    AA,
+    AD,
+    CD,
+    HEADER_BYTES,
+    OPCODE_MASK,
+    OPTION_SUBNET,
+    QR,
+    RA,
+    RD,
+    TC,
+    Question,
+    Refusal,
+    Subnet,
+)
+from dnsd.core.records import CNAME, COMPRESSIBLE, IN, NOTIMP, NXDOMAIN, OPT, REFUSED, SERVFAIL, SRV, Record
+from dnsd.core.settings import MAX_UDP_ANSWERS, Settings
 
 PLAIN_UDP_BYTES = 512
 MAX_UDP_BYTES = 65_507
 MAX_TCP_BYTES = 65_523
 UDP_RESERVE_BYTES = 7
-MAX_UDP_ANSWERS = 8
 MAX_TCP_ANSWERS = 4096
 MAX_TCP_SRV_ANSWERS = 1024
 MAX_POINTER_OFFSET = 0x3FFF
@@ -166,7 +179,7 @@ class _Cutter:
         kept = len(answers)
         measured_compressed = self._settings.compress
         if self._is_small:
-            most = min(MAX_UDP_ANSWERS, max(self._settings.udp_answer_limit, 1))
+            most = self._settings.plain_answer_limit
             if kept > most:
                 kept, measured_compressed = most, False
         elif self._transport is Transport.TCP:
@@ -317,8 +330,12 @@ def _subnet_option(subnet: Subnet, subnet_global: bool) -> bytes:
     return _option(OPTION_SUBNET, 4 + kept_bytes, subnet.family, subnet.source_bits, scope_bits) + bytes(address)
 
 
-def refusal(packet: bytes, rcode: int, flags: int) -> bytes:
-    """The bare header that answers a packet nobody could make sense of (with its ID)."""
-    opcode = flags & OPCODE_MASK if rcode == NOTIMP else 0
-    kept = flags & (RD | CD) if rcode in (FORMERR, NOTIMP) else 0
-    return packet[:ID_BYTES] + _head(QR | opcode | kept | rcode, 0, 0, 0, 0)
+def refusal(packet: bytes, refused: Refusal) -> bytes:
+    """What answers a packet nobody could make sense of, with its ID: a header, and the question if it was legible."""
+    opcode = refused.flags & OPCODE_MASK
+    if refused.rcode == SERVFAIL:
+        kept = opcode or refused.flags & (RD | CD)
+    else:
+        kept = refused.flags & (TC | RD | RA | AD | CD) | (opcode if refused.rcode == NOTIMP else 0)
+    head = _head(QR | kept | refused.rcode, 1 if refused.question else 0, 0, 0, 0)
+    return packet[:ID_BYTES] + head + refused.question

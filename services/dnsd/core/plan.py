@@ -1,7 +1,7 @@
 """What a name under our domain asks for (Consul 1.7: dns, label scan).
 
 Labels are read from the right until one names a kind; what is right of it is the datacenter, what is left of it the
-thing's name.
+thing's name. An address is the same in every datacenter: what is right of `addr` is not looked at.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def make_plan(question: Question, zone: Name, datacenter: str) -> Plan | None:
     if found is None:
         return None
     kind, left, right = found
-    if len(right) > 1 or not left:
+    if not left or (len(right) > 1 and kind is not Kind.ADDR):
         return None
     if right:
         datacenter = label_text(right[0])

@@ -1,7 +1,8 @@
 """A question as it came over the wire: bounds-checked parsing of RFC 1035 4.1 and EDNS (RFC 6891, RFC 7871).
 
 What is refused, and how, is what Consul's server does: answers and too short packets are ignored, operations other than
-QUERY and NOTIFY get NOTIMP, anything malformed or with other than one question FORMERR.
+QUERY and NOTIFY get NOTIMP, anything malformed or with other than one question FORMERR, a header alone SERVFAIL. What
+is cut off between records, or within the question behind its name, is taken for absent: its numbers are zero.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import msgspec
 
 from dnsd.core import names
 from dnsd.core.names import Name
-from dnsd.core.records import FORMERR, NOTIMP, OPT
+from dnsd.core.records import FORMERR, NOTIMP, OPT, SERVFAIL
 
 HEADER_BYTES = 12
 QR = 0x8000
@@ -20,6 +21,7 @@ AA = 0x0400
 TC = 0x0200
 RD = 0x0100
 RA = 0x0080
+AD = 0x0020
 CD = 0x0010
 OPCODE_MASK = 0x7800
 OPCODE_SHIFT = 11
@@ -34,9 +36,11 @@ MAX_POINTERS = 10
 OPTION_SUBNET = 8
 FAMILY_IPV4 = 1
 FAMILY_IPV6 = 2
+ADDRESS_BYTES = {0: 0, FAMILY_IPV4: 4, FAMILY_IPV6: 16}
 
 _header = struct.Struct("!HHHHHH").unpack_from
 _two = struct.Struct("!HH").unpack_from
+_two_numbers = struct.Struct("!HH").pack
 _record = struct.Struct("!HHIH").unpack_from
 _subnet = struct.Struct("!HBB").unpack_from
 
@@ -72,10 +76,12 @@ class Question(msgspec.Struct, frozen=True):
 class Refusal(Exception):
     """A packet that gets an error without further ado; rcode -1 means no answer at all."""
 
-    def __init__(self, rcode: int, flags: int = 0) -> None:
+    def __init__(self, rcode: int, flags: int = 0, question: bytes = b"") -> None:
         super().__init__(f"refused with rcode {rcode}")
         self.rcode = rcode
         self.flags = flags
+        self.question = question
+        """On the wire, as far as it was understood."""
 
 
 class _Malformed(Exception):
@@ -97,33 +103,50 @@ def parse(packet: bytes) -> Question:
         raise Refusal(NOTIMP, flags)
     if questions != 1 or answers > MAX_ANSWERS or authorities > MAX_AUTHORITIES or additionals > MAX_ADDITIONALS:
         raise Refusal(FORMERR, flags)
+    if len(packet) == HEADER_BYTES:
+        raise Refusal(SERVFAIL, flags)
     try:
-        return _parse_body(packet, flags, answers + authorities, additionals)
+        name, kind, klass, offset = _read_question(packet)
     except (_Malformed, struct.error, IndexError):
         raise Refusal(FORMERR, flags) from None
+    try:
+        payload_bytes, subnet, plain = _read_records(packet, offset, answers + authorities, additionals)
+    except (_Malformed, struct.error, IndexError):
+        raise Refusal(FORMERR, flags, names.to_wire(name) + _two_numbers(kind, klass)) from None
+    return Question(name, names.fold(name), kind, klass, flags, payload_bytes, subnet, plain)
 
 
-def _parse_body(packet: bytes, flags: int, others: int, additionals: int) -> Question:
+def _read_question(packet: bytes) -> tuple[Name, int, int, int]:
+    """Name, type, class, and where what follows begins."""
     name, offset = _read_name(packet, HEADER_BYTES)
-    kind, klass = _two(packet, offset)
-    offset += 4
+    rest = packet[offset : offset + 4]
+    if len(rest) == 1:
+        raise _Malformed
+    # Cut off behind the name or within the class.
+    kind = int.from_bytes(rest[:2], "big")
+    klass = int.from_bytes(rest[2:], "big") if len(rest) == 4 else 0
+    return name, kind, klass, offset + len(rest)
+
+
+def _read_records(packet: bytes, offset: int, others: int, additionals: int) -> tuple[int, Subnet | None, bool]:
+    """What EDNS says, by the last OPT record, and whether there is nothing else."""
     payload_bytes, subnet, plain = -1, None, True
     for number in range(others + additionals):
+        if offset == len(packet):
+            return payload_bytes, subnet, False
         owner, offset = _read_name(packet, offset)
         record_kind, record_class, _, length = _record(packet, offset)
         offset += 10
         if offset + length > len(packet):
             raise _Malformed
-        if record_kind == OPT and number >= others and payload_bytes < 0:
-            if owner:
-                raise _Malformed
+        if record_kind == OPT and number >= others:
+            plain = plain and payload_bytes < 0 and not owner and length == 0
             payload_bytes = record_class
-            plain = length == 0
             subnet = _find_subnet(packet[offset : offset + length])
         else:
             plain = False
         offset += length
-    return Question(name, names.fold(name), kind, klass, flags, payload_bytes, subnet, plain and offset == len(packet))
+    return payload_bytes, subnet, plain and offset == len(packet)
 
 
 def _read_name(packet: bytes, offset: int) -> tuple[Name, int]:
@@ -168,10 +191,9 @@ def _find_subnet(options: bytes) -> Subnet | None:
 
 
 def _parse_subnet(data: bytes) -> Subnet | None:
-    """RFC 7871 section 6; family 0 with no address is a legal way to say nothing."""
+    """RFC 7871 section 6; family 0 with no address is a legal way to say nothing; surplus bytes are ignored."""
     family, source_bits, _ = _subnet(data)
-    address = data[4:]
-    size = {FAMILY_IPV4: 4, FAMILY_IPV6: 16}.get(family, 0)
-    if source_bits > size * 8 or len(address) > size:
+    size = ADDRESS_BYTES.get(family)
+    if size is None or source_bits > size * 8:
         raise _Malformed
-    return Subnet(family, source_bits, address.ljust(size, b"\0"))
+    return Subnet(family, source_bits, data[4 : 4 + size].ljust(size, b"\0"))

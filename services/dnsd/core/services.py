@@ -36,6 +36,9 @@ Making = Generator[Any, Any, Group | None]
 
 def answer_service(context: Context, plan: Plan) -> Handling:
     """The healthy instances of a service, in rotation."""
+    if not plan.name:
+        # `_._tcp…`: a question that cannot be asked, not a service that is missing.
+        return Answer(rcode=SERVFAIL)
     try:
         found = yield ServiceInstances(plan.name, plan.tag, plan.datacenter, plan.kind is Kind.CONNECT)
     except Unavailable:

@@ -8,6 +8,9 @@ from dnsd.core import names, records
 from dnsd.core.names import InvalidName, Name
 from dnsd.core.records import Record
 
+MAX_UDP_ANSWERS = 8
+"""The most that `udp_answer_limit` can allow."""
+
 
 class Settings(msgspec.Struct, frozen=True):
     """`dns_config` and what else answers depend on; names are folded, times whole seconds."""
@@ -34,6 +37,11 @@ class Settings(msgspec.Struct, frozen=True):
     def domain_text(self) -> str:
         """The primary domain with its final dot; empty for the root."""
         return names.to_text(self.domain) if self.domain else ""
+
+    @property
+    def plain_answer_limit(self) -> int:
+        """How many answers a question over UDP without EDNS gets."""
+        return min(MAX_UDP_ANSWERS, max(self.udp_answer_limit, 1))
 
     def service_ttl_s(self, service: str) -> int:
         """The exact name's TTL, else that of the longest matching `prefix*`, else 0."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from dnsd.core.facts import Instance, NodeFacts
+from dnsd.core.facts import Instance, NodeFacts, aggregate
 from lictor.state.queries.read import Instance as InstanceRows
 from lictor.state.rows import Node, Service
 
@@ -57,6 +57,11 @@ def _instance_facts(rows: InstanceRows) -> Instance:
         tagged=_tagged(service),
         weights=service.weights or (1, 1),
         statuses=tuple([check.status for check in rows.checks]),
+        standing=aggregate(
+            (check.check_id, check.status)
+            for check in rows.checks
+            if not check.service_name or check.service_name == service.service
+        ),
         tags=_folded_tags(tuple(service.tags)) if service.tags else NO_TAGS,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from dnsd.core.facts import Instance, NodeFacts, QueryResult
+from dnsd.core.facts import Instance, NodeFacts, QueryResult, aggregate
 from lictor.config import duration
 from lictor.config.runtime import SECOND_NS
 
@@ -48,8 +48,9 @@ class ServiceShape(_Shape):
 
 
 class CheckShape(_Shape):
+    check_id: str = msgspec.field(default="", name="CheckID")
     status: str = ""
-    service_id: str = msgspec.field(default="", name="ServiceID")
+    service_name: str = ""
 
 
 class EntryShape(_Shape):
@@ -69,6 +70,11 @@ class EntryShape(_Shape):
             tagged={name: (place.address, place.port) for name, place in (service.tagged_addresses or {}).items()},
             weights=(weights.passing, weights.warning),
             statuses=tuple([check.status for check in self.checks or ()]),
+            standing=aggregate(
+                (check.check_id, check.status)
+                for check in self.checks or ()
+                if not check.service_name or check.service_name == service.service
+            ),
         )
 
 

@@ -31,6 +31,8 @@ _SERVICE_INDEXES = keys.index(service_index(""))
 
 ID_PREFIX_MIN = 2
 """A node may be asked for by so many leading characters of its ID, if only one has them."""
+ID_DASHES = 4
+HEX_DIGITS = frozenset("0123456789abcdef")
 
 
 def nodes(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[list[Node]]:
@@ -166,13 +168,25 @@ def find_node(txn: ReadTxn, name: str) -> Node | None:
 
 
 def find_node_by_id_prefix(txn: ReadTxn, prefix: str) -> Node | None:
-    if len(prefix) < ID_PREFIX_MIN:
+    digits = _id_digits(prefix)
+    if digits is None:
         return None
-    names = [name for (_, name), _ in zip(txn.scan(keys.node_by_id(prefix)), range(2), strict=False)]
+    names = [name for (_, name), _ in zip(txn.scan(keys.node_by_id(digits)), range(2), strict=False)]
     if len(names) != 1:
         return None
     raw = txn.get(b"N" + names[0])
     return None if raw is None else decode_node(raw)
+
+
+def _id_digits(prefix: str) -> str | None:
+    """The whole bytes of an ID's beginning as the ID itself is written, None for what is none (Consul 1.7)."""
+    digits = prefix[: len(prefix) // 2 * 2].replace("-", "").lower()
+    if len(prefix) < ID_PREFIX_MIN or prefix.count("-") > ID_DASHES or len(digits) % 2:
+        return None
+    if not HEX_DIGITS.issuperset(digits):
+        return None
+    groups = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return "-".join([group for group in groups if group])
 
 
 def services_on(txn: ReadTxn, node: str) -> list[Service]:
