@@ -20,14 +20,7 @@ from lictor.config.runtime import RuntimeConfig, config_path
 from lictor.config.sources import CommandLine
 from lictor.rpc.runfile import run_file_path
 
-USAGE = """Usage: consul agent [options]
-
-  Starts the Consul agent and runs until an interrupt is received. The
-  agent represents a single node in a cluster.
-
-Command Options
-
-"""
+USAGE = "Usage: consul agent [options]\n\nCommand Options\n\n"
 SERVER_DAEMONS = ("apid", "gossipd", "raftd", "dnsd", "checkd")
 """In starting order: the one that is slowest to come up first, then what the others wait for."""
 CLIENT_DAEMONS = ("apid", "gossipd", "dnsd", "checkd")
@@ -40,10 +33,12 @@ def main(arguments: list[str]) -> int:
     try:
         line = sources.command_line(arguments)
     except HelpWanted:
-        print(USAGE + sources.agent_flags().usage())
+        print(USAGE + sources.agent_flags().usage(), file=sys.stderr)
         return 0
     except FlagError as error:
-        print(f"{error}\n\n{USAGE}{sources.agent_flags().usage()}", file=sys.stderr)
+        sys.stderr.write(f"{error}\nUsage:\n{sources.agent_flags().defaults()}")
+        sys.stderr.flush()
+        banner.error(f"error parsing flags: {error}")
         return 1
     except ConfigError as error:
         banner.error(str(error))

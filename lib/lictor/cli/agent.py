@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
-from lictor.agent.main import main
+from lictor.config.goflags import FlagSet
 
-__all__ = ["main"]
+USAGE = """
+Usage: consul agent [options]
+
+  Starts an agent, which is one node of a cluster, and runs it until it is
+  interrupted. Settings are read from the flags and from the files and
+  directories they name.
+"""
+
+
+def define(flags: FlagSet) -> None:
+    """The agent's flags."""
+    from lictor.config.sources import agent_flags
+
+    flags.flags.update(agent_flags().flags)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the agent; returns its exit code."""
+    from lictor.agent.main import main as run_agent
+
+    return run_agent(arguments)

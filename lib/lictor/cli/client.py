@@ -16,6 +16,10 @@ DEFAULT_ADDRESS = "127.0.0.1:8500"
 CONNECT_TIMEOUT_S = 10.0
 # A blocking query lasts up to 10 minutes and a sixteenth; nothing an agent does takes longer.
 ANSWER_TIMEOUT_S = 660.0
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS_AS_SENT = frozenset({307, 308})
+"""The others are followed with a GET, whatever the request was."""
+MAX_REDIRECTS = 10
 # What Go leaves as it is in the path of a URL.
 _PATH_SAFE = "$&+,/:;=@~"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -130,10 +134,16 @@ class Client:
         """The datacenter given on the command line, or nothing for the agent's own."""
         return self._options.datacenter
 
-    def get(self, path: str, query: Query | None = None, missing_ok: bool = False) -> Answer:
-        """A read. Raises ApiError unless it is answered with 200 (or 404 when that is allowed)."""
+    def get(self, path: str, query: Query | None = None, missing_ok: bool = False, terse: bool = False) -> Answer:
+        """A read. Raises ApiError unless it is answered with 200 (or 404 when that is allowed).
+
+        A terse error tells the code only, as Consul's client does it for keys.
+        """
         allowed = (200, 404) if missing_ok else (200,)
-        return self._expect(self.request("GET", path, query, stale=True), allowed)
+        answer = self.request("GET", path, query, stale=True)
+        if terse and answer.status not in allowed:
+            raise ApiError(f"Unexpected response code: {answer.status}", answer.status)
+        return self._expect(answer, allowed)
 
     def put(self, path: str, query: Query | None = None, body: bytes = b"") -> Answer:
         """A write. Raises ApiError unless it is answered with 200."""
@@ -159,18 +169,32 @@ class Client:
         self, method: str, path: str, query: Query | None = None, body: bytes = b"", stale: bool = False
     ) -> Answer:
         """Any request; every answer is returned. Raises ApiError when there is none."""
-        response = self.open(method, path, query, body, stale)
+        target = self._target(path, query, stale)
+        answer = self._answer(method, target, body)
+        for _ in range(MAX_REDIRECTS):
+            place = answer.headers.get("Location", "")
+            if answer.status not in REDIRECTS or not place.startswith("/"):
+                return answer
+            if answer.status not in REDIRECTS_AS_SENT:
+                method, body = "GET", b""
+            answer = self._answer(method, place, body)
+        raise ApiError(self._worded(method, target, ApiError(f"stopped after {MAX_REDIRECTS} redirects")))
+
+    def _answer(self, method: str, target: str, body: bytes) -> Answer:
+        response = self._open(method, target, body)
         try:
             return Answer(response.status, response.headers, response.read())
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise ApiError(self._worded(method, path, query, stale, error)) from None
+            raise ApiError(self._worded(method, target, error)) from None
 
     def open(
         self, method: str, path: str, query: Query | None = None, body: bytes = b"", stale: bool = False
     ) -> http.client.HTTPResponse:
         """Send a request and return the answer unread. Raises ApiError when there is none."""
-        url = self._target(path, query, stale)
+        return self._open(method, self._target(path, query, stale), body)
+
+    def _open(self, method: str, target: str, body: bytes) -> http.client.HTTPResponse:
         headers = {"Content-Length": str(len(body))} if body or method != "GET" else {}
         if self._options.token:
             headers["X-Consul-Token"] = self._options.token
@@ -181,16 +205,16 @@ class Client:
             try:
                 if self._connection is None:
                     self._connection = self._connect()
-                self._connection.request(method, url, body or None, headers)
+                self._connection.request(method, target, body or None, headers)
                 return self._connection.getresponse()
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
                 # A kept connection may have been closed meanwhile: that is worth one more try.
                 self.close()
                 if fresh or attempt == 2:
-                    raise ApiError(self._worded(method, path, query, stale, error)) from None
+                    raise ApiError(self._worded(method, target, error)) from None
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                raise ApiError(self._worded(method, path, query, stale, error)) from None
+                raise ApiError(self._worded(method, target, error)) from None
         raise AssertionError("the second attempt returns or raises")
 
     def close(self) -> None:
@@ -279,9 +303,9 @@ class Client:
             raise ApiError(f"Unexpected response code: {answer.status} ({text})", answer.status)
         return answer
 
-    def _worded(self, method: str, path: str, query: Query | None, stale: bool, error: Exception) -> str:
+    def _worded(self, method: str, target: str, error: Exception) -> str:
         """What Go's HTTP client says: method, URL, what failed."""
-        url = f"{self.scheme}://{self.host}{self._target(path, query, stale)}"
+        url = f"{self.scheme}://{self.host}{target}"
         return f'{method.capitalize()} "{url}": {self._cause(error)}'
 
     def _cause(self, error: Exception) -> str:

@@ -24,6 +24,7 @@ Usage: consul debug [options]
   Profiles need enable_debug; they are text about this agent's own HTTP
   process, not files for Go's tools.
 """
+FLAG_ERROR = "==> Error parsing flags: {}"
 COMMON = "C"
 
 TARGETS = ("metrics", "logs", "pprof", "host", "agent", "cluster")
@@ -43,9 +44,9 @@ STATIC = (
 def define(flags: FlagSet) -> None:
     """The command's flags."""
     flags.add("capture", "strings", f"One of {', '.join(TARGETS)}; may be given several times. All by default.")
-    flags.add("interval", "duration", "Length of one recording; 30s by default, at least 5s.")
-    flags.add("duration", "duration", "How long to record; 2m by default, at least 10s.")
-    flags.add("archive", "bool", "Make one compressed archive; this is the default.")
+    flags.add("interval", "duration", "Length of one recording; 30s by default, at least 5s.", "30s")
+    flags.add("duration", "duration", "How long to record; 2m by default, at least 10s.", "2m0s")
+    flags.add("archive", "bool", "Make one compressed archive; this is the default.", "true")
     flags.add("output", "string", "Name of the archive without .tar.gz, or of the directory.")
 
 

@@ -13,7 +13,7 @@ Usage: consul event [options] [payload]
   Fires an event in a datacenter. Nodes, services and tags that should get it
   can be chosen by regular expressions.
 """
-COMMON = "CS"
+COMMON = "C"
 
 
 def define(flags: FlagSet) -> None:

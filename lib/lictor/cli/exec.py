@@ -37,10 +37,10 @@ def define(flags: FlagSet) -> None:
     flags.add("node", "string", "Regular expression of node names.")
     flags.add("service", "string", "Regular expression of service names.")
     flags.add("tag", "string", "Regular expression of service tags; needs -service.")
-    flags.add("prefix", "string", "Prefix of the keys used; _rexec when not given.")
-    flags.add("shell", "bool", "Run the command through a shell; this is the default.")
-    flags.add("wait", "duration", "Time without news after which all is taken for done; 2s when not given.")
-    flags.add("wait-repl", "duration", "Time for the job to reach all servers; 200ms when not given.")
+    flags.add("prefix", "string", "Prefix of the keys used; _rexec when not given.", "_rexec")
+    flags.add("shell", "bool", "Run the command through a shell; this is the default.", "true")
+    flags.add("wait", "duration", "Time without news after which all is taken for done; 2s when not given.", "2s")
+    flags.add("wait-repl", "duration", "Time for the job to reach all servers; 200ms when not given.", "200ms")
     flags.add("verbose", "bool", "Say what happens.")
 
 

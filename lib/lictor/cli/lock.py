@@ -31,11 +31,11 @@ CHILD_ENDED, LOCK_LOST, SIGNALLED = "ended", "lost", "signalled"
 def define(flags: FlagSet) -> None:
     """The command's flags."""
     flags.add("child-exit-code", "bool", "End with exit code 2 when the child fails.")
-    flags.add("n", "int", "Number of holders at a time; 1 when not given.")
-    flags.add("monitor-retry", "int", "Failed looks at the lock before it counts as lost; 3 when not given.")
+    flags.add("n", "int", "Number of holders at a time; 1 when not given.", "1")
+    flags.add("monitor-retry", "int", "Failed looks at the lock before it counts as lost; 3 when not given.", "3")
     flags.add("name", "string", "Name of the session.")
     flags.add("pass-stdin", "bool", "Give the child the standard input.")
-    flags.add("shell", "bool", "Run the child through a shell; this is the default.")
+    flags.add("shell", "bool", "Run the child through a shell; this is the default.", "true")
     flags.add("timeout", "duration", "Give up when the lock was not free for this long.")
     flags.add("try", "duration", "Old name of -timeout.")
     flags.add("verbose", "bool", "Say what happens.")

@@ -7,43 +7,22 @@ import os
 import sys
 from types import ModuleType
 
-from lictor.cli.commands import COMMANDS, GROUPS, TOP_LEVEL
-from lictor.config.goflags import FlagError, FlagSet, HelpWanted
+from lictor.cli import usage, words
+from lictor.cli.commands import COMMANDS, GROUPS
+from lictor.config.goflags import FlagError, HelpWanted
 
 NOT_FOUND = 127
 FAILED = 1
 INTERRUPTED = 130
-HELP_FLAGS = frozenset({"-h", "-help", "--help"})
-VERSION_FLAGS = frozenset({"-v", "-version", "--version"})
-RUNNERS = frozenset({"lock", "exec", "watch"})
-
-_CLIENT_FLAGS = (
-    ("ca-file", "string", "File of the authority that signed the agent's certificate. Also CONSUL_CACERT."),
-    ("ca-path", "string", "Directory of such files. Also CONSUL_CAPATH."),
-    ("client-cert", "string", "Certificate to show to the agent. Also CONSUL_CLIENT_CERT."),
-    ("client-key", "string", "Key of that certificate. Also CONSUL_CLIENT_KEY."),
-    (
-        "http-addr",
-        "string",
-        "Address of the agent: host:port, http://, https:// or unix:///path. Also CONSUL_HTTP_ADDR. By default"
-        " http://127.0.0.1:8500.",
-    ),
-    ("tls-server-name", "string", "Name to expect in the agent's certificate. Also CONSUL_TLS_SERVER_NAME."),
-    ("token", "string", "Token to send with the request. Also CONSUL_HTTP_TOKEN."),
-    ("token-file", "string", "File that holds the token. Also CONSUL_HTTP_TOKEN_FILE."),
-)
-_SERVER_FLAGS = (
-    ("datacenter", "string", "Datacenter to ask; the agent's own when not given."),
-    ("stale", "bool", "Let any server answer, not only the leader: faster, perhaps a little old."),
-)
-_NAMESPACE_FLAGS = (("namespace", "string", "Namespace; not supported. Also CONSUL_NAMESPACE."),)
+EARLY_FLAGS = """Invalid flags before the subcommand. If these flags are for
+the subcommand, please put them after the subcommand.
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    words = sys.argv[1:] if arguments is None else arguments
     try:
-        return _dispatch(words)
+        return _dispatch(sys.argv[1:] if arguments is None else arguments)
     except BrokenPipeError:
         # Whoever read the output is gone: nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -52,52 +31,49 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _dispatch(words: list[str]) -> int:
-    if words[:1] and words[0] in HELP_FLAGS:
-        print(top_usage())
-        return 0
-    before_dashes = words[: words.index("--")] if "--" in words else words
-    runs_programs = words[:1] and words[0] in RUNNERS
-    if not runs_programs and any(word in VERSION_FLAGS for word in before_dashes):
-        words = ["version"]
-    if words[:1] == ["agent"]:
-        from lictor.agent import main as agent
+def _dispatch(arguments: list[str]) -> int:
+    if os.environ.get("COMP_LINE"):
+        from lictor.cli import completion
 
-        return agent.main(words[1:])
-    name, rest = find(words)
-    if name in GROUPS:
-        if rest and rest[0] in HELP_FLAGS:
-            print(group_usage(name))
-            return 0
-        print(group_usage(name), file=sys.stderr)
-        return FAILED
-    if name not in COMMANDS:
-        print(top_usage(), file=sys.stderr)
-        return NOT_FOUND
-    return run(importlib.import_module(COMMANDS[name][0]), rest)
+        return completion.run(os.environ["COMP_LINE"])
+    line = words.read(arguments)
+    if line.version:
+        return run(importlib.import_module(COMMANDS["version"][0]), [])
+    if line.help and not line.name:
+        return _show(usage.top(), 0)
+    if line.install or line.uninstall:
+        from lictor.cli import completion
+
+        return completion.settle(line.install, line.uninstall)
+    if line.name in GROUPS:
+        text = usage.group(line.name)
+    elif line.name not in COMMANDS:
+        return _show(usage.top(), NOT_FOUND)
+    else:
+        module = importlib.import_module(COMMANDS[line.name][0])
+        if not line.help and not line.has_early_flags:
+            return run(module, line.arguments)
+        text = usage.command(module)
+    if line.help:
+        return _show(text, 0)
+    return _show(f"{EARLY_FLAGS}\n{text}" if line.has_early_flags else text, FAILED)
 
 
-def find(words: list[str]) -> tuple[str, list[str]]:
-    """The longest command or group the words begin with, and the words behind it."""
-    name = ""
-    for count, word in enumerate(words, 1):
-        longer = f"{name} {word}".strip()
-        if longer not in COMMANDS and longer not in GROUPS:
-            return name, words[count - 1 :]
-        name = longer
-    return name, []
+def _show(text: str, code: int) -> int:
+    print(text, file=sys.stderr)
+    return code
 
 
 def run(module: ModuleType, arguments: list[str]) -> int:
     """Read the flags of a command and run it."""
+    if hasattr(module, "main"):
+        return int(module.main(arguments))
     from lictor.cli.call import Call, CommandError, UsageWanted
     from lictor.cli.client import ApiError
 
-    common, own = flag_sets(module)
-    together = FlagSet()
-    together.flags = {**common.flags, **own.flags}
+    flags = usage.flag_set(module)
     try:
-        given, rest, _ = together.parse(arguments)
+        given, rest, _ = flags.parse(arguments)
         call = Call(given, rest)
         try:
             code = int(module.run(call))
@@ -106,60 +82,19 @@ def run(module: ModuleType, arguments: list[str]) -> int:
         sys.stdout.flush()
         return code
     except HelpWanted:
-        print(usage(module))
-        return 0
+        return _show(usage.command(module), 0)
     except FlagError as error:
-        print(f"{error}\nUsage:\n{together.usage()}", file=sys.stderr)
+        sys.stderr.write(f"{error}\nUsage:\n{flags.defaults()}")
+        if again := getattr(module, "FLAG_ERROR", ""):
+            print(again.format(error), file=sys.stderr)
+        return int(getattr(module, "WRONG_FLAGS", FAILED))
     except UsageWanted as error:
         sys.stdout.flush()
-        print(f"{error}\n\n{usage(module)}" if str(error) else usage(module), file=sys.stderr)
+        text = usage.command(module)
+        return _show(f"{error}\n\n{text}" if str(error) else text, FAILED)
     except (CommandError, ApiError) as error:
         sys.stdout.flush()
-        print(error, file=sys.stderr)
-    return FAILED
-
-
-def flag_sets(module: ModuleType) -> tuple[FlagSet, FlagSet]:
-    """The flags a command has in common with others, and its own."""
-    common, own = FlagSet(), FlagSet()
-    kinds: str = getattr(module, "COMMON", "")
-    for letter, definitions in (("C", _CLIENT_FLAGS), ("S", _SERVER_FLAGS), ("N", _NAMESPACE_FLAGS)):
-        if letter in kinds:
-            for name, kind, text in definitions:
-                common.add(name, kind, text)
-    if hasattr(module, "define"):
-        module.define(own)
-    return common, own
-
-
-def usage(module: ModuleType) -> str:
-    """A command's usage text."""
-    common, own = flag_sets(module)
-    text = str(module.USAGE).strip("\n")
-    if common.flags:
-        text += f"\n\nHTTP API Options\n\n{common.usage()}"
-    if own.flags:
-        text += f"\n\nCommand Options\n\n{own.usage()}"
-    return text
-
-
-def group_usage(name: str) -> str:
-    """What a command group offers."""
-    inner = sorted(
-        (path.removeprefix(f"{name} "), about)
-        for path, about in {**{path: entry[1] for path, entry in COMMANDS.items()}, **GROUPS}.items()
-        if path.startswith(f"{name} ") and " " not in path.removeprefix(f"{name} ")
-    )
-    width = max(len(path) for path, _ in inner)
-    listed = "\n".join(f"    {path.ljust(width)}    {about}" for path, about in inner)
-    return f"Usage: consul {name} <subcommand> [options] [args]\n\n  {GROUPS[name]}\n\nSubcommands:\n{listed}"
-
-
-def top_usage() -> str:
-    """The list of all commands."""
-    width = max(len(name) for name in TOP_LEVEL)
-    listed = "\n".join(f"    {name.ljust(width)}    {about}" for name, about in sorted(TOP_LEVEL.items()))
-    return f"Usage: consul [--version] [--help] <command> [<args>]\n\nAvailable commands are:\n{listed}\n"
+        return _show(str(error), FAILED)
 
 
 if __name__ == "__main__":

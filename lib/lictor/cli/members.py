@@ -28,8 +28,8 @@ def define(flags: FlagSet) -> None:
     """The command's flags."""
     flags.add("detailed", "bool", "Show every tag of the members.")
     flags.add("wan", "bool", "List the servers of all datacenters instead.")
-    flags.add("status", "string", "Show only members whose status matches this regular expression.")
-    flags.add("segment", "string", "Show only members of this segment; not supported.")
+    flags.add("status", "string", "Show only members whose status matches this regular expression.", ".*")
+    flags.add("segment", "string", "Show only members of this segment; not supported.", "_all")
 
 
 def run(call: Call) -> int:

@@ -20,7 +20,7 @@ remote side has exited or crashed."""
 
 def define(flags: FlagSet) -> None:
     """The command's flags."""
-    flags.add("log-level", "string", "Least level to show.")
+    flags.add("log-level", "string", "Least level to show.", "INFO")
     flags.add("log-json", "bool", "Show lines as JSON.")
 
 

@@ -11,6 +11,7 @@ Usage: consul validate [options] FILE_OR_DIRECTORY...
   Reads configuration files and directories as the agent would, all together,
   and says whether they make a valid configuration.
 """
+FLAG_ERROR = "{}"
 
 
 def define(flags: FlagSet) -> None:

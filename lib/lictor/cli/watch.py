@@ -40,10 +40,10 @@ def define(flags: FlagSet) -> None:
     flags.add("prefix", "string", "Prefix of keys, for type keyprefix.")
     flags.add("service", "string", "Service, for types service and checks.")
     flags.add("tag", "strings", "Tag of the service, for type service. May be given several times.")
-    flags.add("passingonly", "string", "true: healthy instances only, for type service.")
+    flags.add("passingonly", "string", "Healthy instances only, `[true|false]`, for type service.")
     flags.add("state", "string", "State of checks, for type checks.")
     flags.add("name", "string", "Name of events, for type event.")
-    flags.add("shell", "bool", "Run the child through a shell; this is the default.")
+    flags.add("shell", "bool", "Run the child through a shell; this is the default.", "true")
 
 
 def run(call: Call) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lictor.config import duration
+from lictor.state.gotext import quote
 
 UINT64_MAX = (1 << 64) - 1
 INT64_MAX = (1 << 63) - 1
@@ -37,20 +38,14 @@ def boolean(text: str) -> bool:
 
 def integer(text: str) -> int:
     """Read a signed 64-bit integer in Go's base-0 syntax. Raises ValueError."""
-    value = unbounded(text)
-    if not -INT64_MAX - 1 <= value <= INT64_MAX:
-        raise ValueError("value out of range")
-    return value
+    return in_range(unbounded(text), -INT64_MAX - 1, INT64_MAX)
 
 
 def unsigned(text: str) -> int:
     """Read an unsigned 64-bit integer in Go's base-0 syntax. Raises ValueError."""
     if text[:1] in ("-", "+"):
         raise ValueError("parse error")
-    value = unbounded(text)
-    if value > UINT64_MAX:
-        raise ValueError("value out of range")
-    return value
+    return in_range(unbounded(text), 0, UINT64_MAX)
 
 
 def unbounded(text: str) -> int:
@@ -75,30 +70,80 @@ def span(text: str) -> int:
 
 
 def pair(text: str, separator: str) -> tuple[str, str]:
-    """Read `key=value` (or another separator); the value may be missing."""
-    key, _, value = text.partition(separator)
+    """Read `key=value` (the value may not be missing) or `key:value` (it may). Raises ValueError."""
+    key, mark, value = text.partition(separator)
+    if not mark and separator == "=":
+        raise ValueError(f'Missing "=" value in argument: {text}')
     return key, value
 
 
+def _worded(read: Callable[[str], Any], function: str) -> Callable[[str], Any]:
+    """The same reader with the errors of strconv, which flags of the program's own types show."""
+
+    def reader(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            reason = "value out of range" if "range" in str(error) else "invalid syntax"
+            raise ValueError(f"strconv.{function}: parsing {quote(text)}: {reason}") from None
+
+    return reader
+
+
+def decimal(text: str) -> int:
+    """Read a signed 64-bit integer, decimal only. Raises ValueError."""
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    if not (digits.isascii() and digits.isdecimal()):
+        raise ValueError("parse error")
+    return in_range(int(text), -INT64_MAX - 1, INT64_MAX)
+
+
+def unsigned_decimal(text: str) -> int:
+    """Read an unsigned 64-bit integer, decimal only. Raises ValueError."""
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError("parse error")
+    return in_range(int(text), 0, UINT64_MAX)
+
+
+def in_range(value: int, least: int, most: int) -> int:
+    """The value, if it lies between both bounds. Raises ValueError."""
+    if not least <= value <= most:
+        raise ValueError("value out of range")
+    return value
+
+
 class Flag:
-    """One flag: its name, how to read it, what it says in the usage text."""
+    """One flag: its name, how to read it, what it says in the usage text.
 
-    __slots__ = ("collects", "default", "help", "metavar", "name", "read", "separator")
+    The word between backquotes in the text names the value. `default` is only shown: the command applies it.
+    """
 
-    def __init__(self, name: str, kind: str, text: str, default: Any = None, separator: str = "=") -> None:
-        self.name, self.help, self.default = name, text, default
-        self.read, self.collects, self.metavar = _KINDS[kind]
+    __slots__ = ("collects", "default", "help", "is_bool", "metavar", "name", "read", "separator")
+
+    def __init__(self, name: str, kind: str, text: str, default: str = "", separator: str = "=") -> None:
+        self.name, self.help = name, text
+        self.read, self.collects, metavar = _KINDS[kind]
+        self.is_bool = kind in ("bool", "bool value")
+        named = text.split("`")[1] if text.count("`") >= 2 else ""
+        self.metavar = named or metavar
+        self.default = f'"{default}"' if default and kind == "string" else default
         self.separator = separator
 
 
+# Kinds with "value" in the name are read with types of Consul's own: other errors, another name in usage texts.
 _KINDS: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "bool": (boolean, "", ""),
-    "string": (str, "", "<string>"),
-    "int": (integer, "", "<int>"),
-    "uint": (unsigned, "", "<uint>"),
-    "duration": (span, "", "<duration>"),
-    "strings": (str, "list", "<string>"),
-    "map": (str, "map", "<key=value>"),
+    "string": (str, "", "string"),
+    "int": (integer, "", "int"),
+    "uint": (unsigned, "", "uint"),
+    "duration": (span, "", "duration"),
+    "bool value": (_worded(boolean, "ParseBool"), "", ""),
+    "value": (str, "", "value"),
+    "int value": (_worded(decimal, "Atoi"), "", "value"),
+    "uint value": (_worded(unsigned_decimal, "ParseUint"), "", "value"),
+    "duration value": (duration.parse, "", "value"),
+    "strings": (str, "list", "value"),
+    "map": (str, "map", "value"),
 }
 
 
@@ -108,8 +153,8 @@ class FlagSet:
     def __init__(self) -> None:
         self.flags: dict[str, Flag] = {}
 
-    def add(self, name: str, kind: str, text: str, default: Any = None, separator: str = "=") -> None:
-        """Define a flag. `kind`: bool, string, int, uint, duration, strings (repeatable), map (repeatable)."""
+    def add(self, name: str, kind: str, text: str, default: str = "", separator: str = "=") -> None:
+        """Define a flag. `kind`: see _KINDS; strings and map may be given several times."""
         assert name not in self.flags, f"flag {name} defined twice"
         self.flags[name] = Flag(name, kind, text, default, separator)
 
@@ -137,7 +182,7 @@ class FlagSet:
                 if name in ("h", "help"):
                     raise HelpWanted
                 raise FlagError(f"flag provided but not defined: -{name}")
-            if flag.read is boolean:
+            if flag.is_bool:
                 value: Any = self._boolean(flag, text) if has_value else True
             else:
                 if not has_value:
@@ -149,7 +194,7 @@ class FlagSet:
             if flag.collects == "list":
                 given.setdefault(name, []).append(value)
             elif flag.collects == "map":
-                key, content = pair(value, flag.separator)
+                key, content = value
                 given.setdefault(name, {})[key] = content
             else:
                 given[name] = value
@@ -158,21 +203,29 @@ class FlagSet:
     @staticmethod
     def _boolean(flag: Flag, text: str) -> bool:
         try:
-            return boolean(text)
+            return bool(flag.read(text))
         except ValueError as error:
-            raise FlagError(f'invalid boolean value "{text}" for -{flag.name}: {error}') from None
+            raise FlagError(f"invalid boolean value {quote(text)} for -{flag.name}: {error}") from None
 
     @staticmethod
     def _value(flag: Flag, text: str) -> Any:
         try:
-            return flag.read(text)
+            return pair(text, flag.separator) if flag.collects == "map" else flag.read(text)
         except ValueError as error:
-            raise FlagError(f'invalid value "{text}" for flag -{flag.name}: {error}') from None
+            raise FlagError(f"invalid value {quote(text)} for flag -{flag.name}: {error}") from None
 
     def usage(self) -> str:
-        """Every flag with its text, sorted by name."""
+        """Every flag with its text, sorted by name, as a command's help shows them."""
         return "\n\n".join(
-            f"  -{flag.name}{'=' + flag.metavar if flag.metavar else ''}\n{wrapped(flag.help)}"
+            f"  -{flag.name}{f'=<{flag.metavar}>' if flag.metavar else ''}\n{wrapped(flag.help)}"
+            for _, flag in sorted(self.flags.items())
+        )
+
+    def defaults(self) -> str:
+        """Every flag with its text and default, sorted by name, as Go shows them behind a wrong flag."""
+        return "".join(
+            f"  -{flag.name}{f' {flag.metavar}' if flag.metavar else ''}\n    \t{flag.help.replace('`', '')}"
+            f"{f' (default {flag.default})' if flag.default else ''}\n"
             for _, flag in sorted(self.flags.items())
         )
 

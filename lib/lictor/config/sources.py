@@ -13,67 +13,67 @@ from lictor.config.goflags import FlagSet
 SYNTAXES = ("hcl", "json")
 
 SETTING_FLAGS: dict[str, tuple[str, str, str]] = {
-    "advertise": ("string", "advertise_addr", "Address told to the other nodes."),
-    "advertise-wan": ("string", "advertise_addr_wan", "Address told to servers of other datacenters."),
+    "advertise": ("value", "advertise_addr", "Address told to the other nodes."),
+    "advertise-wan": ("value", "advertise_addr_wan", "Address told to servers of other datacenters."),
     "allow-write-http-from": (
         "strings",
         "http_config.allow_write_http_from",
         "Only allow writes over HTTP from this network, in CIDR notation. May be given several times.",
     ),
-    "alt-domain": ("string", "alt_domain", "A second domain to answer DNS questions for."),
-    "bind": ("string", "bind_addr", "Address for cluster traffic."),
-    "bootstrap": ("bool", "bootstrap", "Let this server elect itself without others."),
-    "bootstrap-expect": ("int", "bootstrap_expect", "Number of servers to wait for before electing a leader."),
-    "check_output_max_size": ("int", "check_output_max_size", "Bytes kept of a check's output."),
-    "client": ("string", "client_addr", "Address for HTTP, HTTPS, gRPC and DNS. Several in one string."),
-    "data-dir": ("string", "data_dir", "Directory for the agent's state."),
-    "datacenter": ("string", "datacenter", "Datacenter of the agent."),
-    "default-query-time": ("string", "default_query_time", "Wait of a blocking query that names none."),
-    "disable-host-node-id": ("bool", "disable_host_node_id", "Make a random node ID, not one of the host."),
-    "disable-keyring-file": ("bool", "disable_keyring_file", "Keep gossip keys in memory only."),
-    "dns-port": ("int", "ports.dns", "DNS port."),
-    "domain": ("string", "domain", "Domain to answer DNS questions for."),
-    "enable-local-script-checks": ("bool", "enable_local_script_checks", "Run script checks from files."),
-    "enable-script-checks": ("bool", "enable_script_checks", "Run script checks from files and the API."),
-    "encrypt": ("string", "encrypt", "Base64 key that encrypts gossip."),
-    "grpc-port": ("int", "ports.grpc", "gRPC port."),
-    "http-port": ("int", "ports.http", "HTTP port."),
-    "https-port": ("int", "ports.https", "HTTPS port."),
+    "alt-domain": ("value", "alt_domain", "A second domain to answer DNS questions for."),
+    "bind": ("value", "bind_addr", "Address for cluster traffic."),
+    "bootstrap": ("bool value", "bootstrap", "Let this server elect itself without others."),
+    "bootstrap-expect": ("int value", "bootstrap_expect", "Number of servers to wait for before electing a leader."),
+    "check_output_max_size": ("int value", "check_output_max_size", "Bytes kept of a check's output."),
+    "client": ("value", "client_addr", "Address for HTTP, HTTPS, gRPC and DNS. Several in one string."),
+    "data-dir": ("value", "data_dir", "Directory for the agent's state."),
+    "datacenter": ("value", "datacenter", "Datacenter of the agent."),
+    "default-query-time": ("value", "default_query_time", "Wait of a blocking query that names none."),
+    "disable-host-node-id": ("bool value", "disable_host_node_id", "Make a random node ID, not one of the host."),
+    "disable-keyring-file": ("bool value", "disable_keyring_file", "Keep gossip keys in memory only."),
+    "dns-port": ("int value", "ports.dns", "DNS port."),
+    "domain": ("value", "domain", "Domain to answer DNS questions for."),
+    "enable-local-script-checks": ("bool value", "enable_local_script_checks", "Run script checks from files."),
+    "enable-script-checks": ("bool value", "enable_script_checks", "Run script checks from files and the API."),
+    "encrypt": ("value", "encrypt", "Base64 key that encrypts gossip."),
+    "grpc-port": ("int value", "ports.grpc", "gRPC port."),
+    "http-port": ("int value", "ports.http", "HTTP port."),
+    "https-port": ("int value", "ports.https", "HTTPS port."),
     "join": ("strings", "start_join", "Agent to join at start. May be given several times."),
     "join-wan": ("strings", "start_join_wan", "Server to join over the WAN at start. May be given several times."),
-    "log-file": ("string", "log_file", "File to write log lines to; a time is put into its name."),
-    "log-json": ("bool", "log_json", "Write log lines as JSON."),
-    "log-level": ("string", "log_level", "Least level to log: trace, debug, info, warn or err."),
-    "log-rotate-bytes": ("int", "log_rotate_bytes", "Begin a new log file after so many bytes."),
-    "log-rotate-duration": ("string", "log_rotate_duration", "Begin a new log file after this time."),
-    "log-rotate-max-files": ("int", "log_rotate_max_files", "Old log files to keep."),
-    "max-query-time": ("string", "max_query_time", "Longest wait of a blocking query."),
-    "node": ("string", "node_name", "Name of this node, unique in the cluster."),
-    "node-id": ("string", "node_id", "UUID of this node, unique for all time."),
-    "node-meta": ("map", "node_meta", "Metadata of this node as key:value. May be given several times."),
-    "non-voting-server": ("bool", "non_voting_server", "Follow as a server without voting."),
-    "pid-file": ("string", "pid_file", "File to write the agent's process ID to."),
-    "protocol": ("int", "protocol", "Protocol version to speak."),
-    "raft-protocol": ("int", "raft_protocol", "Raft protocol version to speak."),
+    "log-file": ("value", "log_file", "File to write log lines to; a time is put into its name."),
+    "log-json": ("bool value", "log_json", "Write log lines as JSON."),
+    "log-level": ("value", "log_level", "Least level to log: trace, debug, info, warn or err."),
+    "log-rotate-bytes": ("int value", "log_rotate_bytes", "Begin a new log file after so many bytes."),
+    "log-rotate-duration": ("value", "log_rotate_duration", "Begin a new log file after this time."),
+    "log-rotate-max-files": ("int value", "log_rotate_max_files", "Old log files to keep."),
+    "max-query-time": ("value", "max_query_time", "Longest wait of a blocking query."),
+    "node": ("value", "node_name", "Name of this node, unique in the cluster."),
+    "node-id": ("value", "node_id", "UUID of this node, unique for all time."),
+    "node-meta": ("map", "node_meta", "Metadata of this node as `key:value`. May be given several times."),
+    "non-voting-server": ("bool value", "non_voting_server", "Follow as a server without voting."),
+    "pid-file": ("value", "pid_file", "File to write the agent's process ID to."),
+    "protocol": ("int value", "protocol", "Protocol version to speak."),
+    "raft-protocol": ("int value", "raft_protocol", "Raft protocol version to speak."),
     "recursor": ("strings", "recursors", "Upstream DNS server. May be given several times."),
-    "rejoin": ("bool", "rejoin_after_leave", "Join the known cluster again even after leaving it."),
-    "retry-interval": ("string", "retry_interval", "Time between attempts to join."),
-    "retry-interval-wan": ("string", "retry_interval_wan", "Time between attempts to join over the WAN."),
+    "rejoin": ("bool value", "rejoin_after_leave", "Join the known cluster again even after leaving it."),
+    "retry-interval": ("value", "retry_interval", "Time between attempts to join."),
+    "retry-interval-wan": ("value", "retry_interval_wan", "Time between attempts to join over the WAN."),
     "retry-join": ("strings", "retry_join", "Agent to join, trying again until it works. May be given several times."),
     "retry-join-wan": ("strings", "retry_join_wan", "As -retry-join, over the WAN. May be given several times."),
-    "retry-max": ("int", "retry_max", "Attempts to join before giving up; 0 never gives up."),
-    "retry-max-wan": ("int", "retry_max_wan", "As -retry-max, over the WAN."),
-    "segment": ("string", "segment", "Network segment; not supported."),
-    "serf-lan-bind": ("string", "serf_lan", "Address for LAN gossip."),
-    "serf-lan-port": ("int", "ports.serf_lan", "Port for LAN gossip."),
-    "serf-wan-bind": ("string", "serf_wan", "Address for WAN gossip."),
-    "serf-wan-port": ("int", "ports.serf_wan", "Port for WAN gossip."),
-    "server": ("bool", "server", "Run as a server."),
-    "server-port": ("int", "ports.server", "Port servers speak to each other on."),
-    "syslog": ("bool", "enable_syslog", "Log to syslog, too."),
-    "ui": ("bool", "ui", "Serve the web page."),
-    "ui-content-path": ("string", "ui_content_path", "URL path of the web page."),
-    "ui-dir": ("string", "ui_dir", "Serve the web page's files from this directory."),
+    "retry-max": ("int value", "retry_max", "Attempts to join before giving up; 0 never gives up."),
+    "retry-max-wan": ("int value", "retry_max_wan", "As -retry-max, over the WAN."),
+    "segment": ("value", "segment", "Network segment; not supported."),
+    "serf-lan-bind": ("value", "serf_lan", "Address for LAN gossip."),
+    "serf-lan-port": ("int value", "ports.serf_lan", "Port for LAN gossip."),
+    "serf-wan-bind": ("value", "serf_wan", "Address for WAN gossip."),
+    "serf-wan-port": ("int value", "ports.serf_wan", "Port for WAN gossip."),
+    "server": ("bool value", "server", "Run as a server."),
+    "server-port": ("int value", "ports.server", "Port servers speak to each other on."),
+    "syslog": ("bool value", "enable_syslog", "Log to syslog, too."),
+    "ui": ("bool value", "ui", "Serve the web page."),
+    "ui-content-path": ("value", "ui_content_path", "URL path of the web page."),
+    "ui-dir": ("value", "ui_dir", "Serve the web page's files from this directory."),
 }
 """Flag name to kind, configuration key, usage text."""
 
@@ -106,9 +106,9 @@ def agent_flags() -> FlagSet:
         flags.add(name, kind, text, separator=":")
     flags.add("config-file", "strings", "Configuration file to read. May be given several times.")
     flags.add("config-dir", "strings", "Directory of configuration files to read. May be given several times.")
-    flags.add("config-format", "string", "Syntax of all configuration files: hcl or json.")
+    flags.add("config-format", "value", "Syntax of all configuration files: hcl or json.")
     flags.add("hcl", "strings", "Piece of HCL configuration, read after all files. May be given several times.")
-    flags.add("dev", "bool", "Run one server for development: quick, on loopback, nothing kept.")
+    flags.add("dev", "bool value", "Run one server for development: quick, on loopback, nothing kept.")
     return flags
 
 
@@ -119,7 +119,7 @@ def command_line(arguments: list[str]) -> CommandLine:
     """
     given, rest, order = agent_flags().parse(arguments)
     if rest:
-        raise ConfigError(f"Unexpected extra arguments: [{' '.join(rest)}]")
+        raise ConfigError(f"config: Unknown extra arguments: [{' '.join(rest)}]")
     settings: Values = {}
     for name, value in given.items():
         if name in SETTING_FLAGS:

@@ -9,7 +9,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl auth-method create [options]
+Usage: consul acl auth-method create -name NAME -type TYPE [options]
 
   Creates an auth method; the type kubernetes is supported.
 """

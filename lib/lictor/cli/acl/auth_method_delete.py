@@ -7,7 +7,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl auth-method delete [options]
+Usage: consul acl auth-method delete -name NAME [options]
 
   Removes an auth method and the tokens made with it.
 """

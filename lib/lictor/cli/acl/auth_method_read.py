@@ -8,7 +8,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl auth-method read [options]
+Usage: consul acl auth-method read -name NAME [options]
 
   Prints an auth method.
 """

@@ -9,7 +9,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl auth-method update [options]
+Usage: consul acl auth-method update -name NAME [options]
 
   Changes an auth method. What is not given stays, unless -no-merge is.
 """

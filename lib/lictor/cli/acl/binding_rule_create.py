@@ -22,7 +22,7 @@ def define(flags: FlagSet) -> None:
     flags.add("method", "string", "Auth method the rule is for.")
     flags.add("description", "string", "Description.")
     flags.add("selector", "string", "Expression that chooses logins.")
-    flags.add("bind-type", "string", "What is bound: service or role; service when not given.")
+    flags.add("bind-type", "string", "What is bound: service or role; service when not given.", "service")
     flags.add("bind-name", "string", "Name to bind.")
 
 

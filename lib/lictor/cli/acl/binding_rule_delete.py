@@ -8,7 +8,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl binding-rule delete [options]
+Usage: consul acl binding-rule delete -id ID [options]
 
   Removes a binding rule.
 """

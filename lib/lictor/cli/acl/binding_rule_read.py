@@ -9,7 +9,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl binding-rule read [options]
+Usage: consul acl binding-rule read -id ID [options]
 
   Prints a binding rule.
 """

@@ -9,7 +9,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl binding-rule update [options]
+Usage: consul acl binding-rule update -id ID [options]
 
   Changes a binding rule. What is not given stays, unless -no-merge is.
 """
@@ -22,7 +22,7 @@ def define(flags: FlagSet) -> None:
     flags.add("id", "string", "ID of the rule, or its beginning.")
     flags.add("description", "string", "Description.")
     flags.add("selector", "string", "Expression that chooses logins.")
-    flags.add("bind-type", "string", "What is bound: service or role; service when not given.")
+    flags.add("bind-type", "string", "What is bound: service or role; service when not given.", "service")
     flags.add("bind-name", "string", "Name to bind.")
     flags.add("no-merge", "bool", "Replace everything by what is given.")
 

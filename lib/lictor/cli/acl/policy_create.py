@@ -9,7 +9,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl policy create [options]
+Usage: consul acl policy create -name NAME [options]
 
   Creates a policy with rules.
 """

@@ -8,7 +8,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl policy delete [options]
+Usage: consul acl policy delete [options] -id POLICY
 
   Removes a policy.
 """

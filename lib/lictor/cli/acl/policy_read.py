@@ -9,7 +9,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl policy read [options]
+Usage: consul acl policy read [options] POLICY
 
   Prints a policy.
 """

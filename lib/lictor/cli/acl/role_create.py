@@ -9,7 +9,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl role create [options]
+Usage: consul acl role create -name NAME [options]
 
   Creates a role with policies or service identities.
 """

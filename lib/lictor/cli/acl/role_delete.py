@@ -8,7 +8,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl role delete [options]
+Usage: consul acl role delete [options] -id ROLE
 
   Removes a role.
 """

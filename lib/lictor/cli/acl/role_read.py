@@ -9,7 +9,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl role read [options]
+Usage: consul acl role read [options] ROLE
 
   Prints a role.
 """

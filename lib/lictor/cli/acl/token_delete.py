@@ -8,7 +8,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl token delete [options]
+Usage: consul acl token delete [options] -id TOKEN
 
   Removes a token.
 """

@@ -9,7 +9,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl token read [options]
+Usage: consul acl token read [options] -id TOKENID
 
   Prints a token.
 """

@@ -8,7 +8,7 @@ from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul acl translate-rules [options] RULES
+Usage: consul acl translate-rules  [options] TRANSLATE
 
   Translates ACL rules of before Consul 1.4. RULES is the text itself, - for
   standard input, @file, or with a flag the ID of an old token.

@@ -24,8 +24,8 @@ def define(flags: FlagSet) -> None:
     flags.add("detailed", "bool", "Print full IDs, tagged addresses and metadata, too.")
     flags.add("filter", "string", "Filter expression.")
     flags.add("near", "string", "Sort by estimated round trip time from this node; _agent is the agent's.")
-    flags.add("node-meta", "map", "Only nodes with this metadata, key=value. May be given several times.")
-    flags.add("service", "string", "Only nodes with instances of this service.")
+    flags.add("node-meta", "map", "Only nodes with this metadata, `key=value`. May be given several times.")
+    flags.add("service", "string", "Only nodes with instances of this service, `id or name`.")
 
 
 def run(call: Call) -> int:
@@ -39,7 +39,7 @@ def run(call: Call) -> int:
     try:
         found = call.client.get(path, query).json()
     except ApiError as error:
-        raise CommandError(f"Error listing nodes: {error}") from None
+        raise CommandError(f"Error listing nodes{' for service' if service else ''}: {error}") from None
     nodes = from_instances(found) if service else found
     if not call.flag("near"):
         nodes.sort(key=lambda node: node["Node"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
-from lictor.cli.table import table
+from lictor.cli.table import WIDE_GAP, table
 from lictor.config.goflags import FlagSet
 
 USAGE = """
@@ -18,8 +18,8 @@ NONE_FOUND = "No services match the given query - try expanding your search."
 
 def define(flags: FlagSet) -> None:
     """The command's flags."""
-    flags.add("node", "string", "Only services of this node, by name or ID.")
-    flags.add("node-meta", "map", "Only services of nodes with this metadata. May be given several times.")
+    flags.add("node", "string", "Only services of this node, `id or name`.")
+    flags.add("node-meta", "map", "Only services of nodes with this metadata, `key=value`. May be given several times.")
     flags.add("tags", "bool", "Print the services' tags, too.")
 
 
@@ -44,7 +44,7 @@ def run(call: Call) -> int:
         call.error(NONE_FOUND)
         return OK
     if call.flag("tags", False):
-        call.out(table([[name, ",".join(sorted(tags))] for name, tags in sorted(services.items())]))
+        call.out(table([[name, ",".join(sorted(tags))] for name, tags in sorted(services.items())], WIDE_GAP).strip())
     else:
         for name in sorted(services):
             call.out(name)

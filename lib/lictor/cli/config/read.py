@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
+from lictor.cli.config.kinds import KINDS
 from lictor.config import gojson
 from lictor.config.goflags import FlagSet
 
@@ -28,6 +29,8 @@ def run(call: Call) -> int:
         raise CommandError("Must specify the -kind parameter")
     if not name:
         raise CommandError("Must specify the -name parameter")
+    if kind not in KINDS:
+        raise CommandError(f'Error reading config entry "{kind}" / "{name}": invalid config entry kind: {kind}')
     try:
         entry = call.client.get(f"/v1/config/{kind}/{name}").json()
     except ApiError as error:

@@ -7,16 +7,18 @@ from typing import Any
 
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
+from lictor.cli.config.kinds import KINDS
 from lictor.config import gojson, hcl
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul config write [options] FILE
+Usage: consul config write [options] <configuration>
 
   Writes the configuration entry in a file of HCL or JSON; - reads standard
   input.
 """
 COMMON = "CSN"
+UNDECODABLE = "Failed to decode config entry input: "
 
 
 def define(flags: FlagSet) -> None:
@@ -32,18 +34,30 @@ def run(call: Call) -> int:
     entry = parse(_text(call.arguments[0]))
     kind, name = entry["Kind"], entry.get("Name", "")
     query = {"cas": str(call.flag("modify-index", 0))} if call.flag("cas", False) else {}
+    if kind not in KINDS:
+        raise CommandError(f"{UNDECODABLE}invalid config entry kind: {kind}")
     try:
         written = call.client.put_json("/v1/config", entry, query).body.strip() == b"true"
     except ApiError as error:
+        if (reason := _undecodable(str(error))) is not None:
+            raise CommandError(UNDECODABLE + reason) from None
         raise CommandError(f'Error writing config entry "{kind}" / "{name}": {error}') from None
     if not written:
         raise CommandError(f'Config entry "{kind}" / "{name}" not updated')
     return OK
 
 
+def _undecodable(error: str) -> str | None:
+    """What the agent says of an entry it cannot read, without the words around it."""
+    _, found, reason = error.partition("(Bad request: Request decoding failed: ")
+    return reason.removesuffix(")") if found else None
+
+
 def _text(path: str) -> str:
     if path == "-":
         return sys.stdin.read()
+    if not path:
+        raise CommandError("Failed to load data: Failed to load data: must specify a file path or '-' for stdin")
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
@@ -57,15 +71,15 @@ def parse(text: str) -> dict[str, Any]:
     try:
         raw = gojson.loads(text) if text.lstrip().startswith("{") else unwrapped(hcl.parse(text))
     except ValueError as error:
-        raise CommandError(f"Failed to decode config entry input: {error}") from None
-    entry = {"Kind": "", **raw} if isinstance(raw, dict) else {}
+        raise CommandError(f"{UNDECODABLE}{UNDECODABLE}{error}") from None
+    entry = dict(raw) if isinstance(raw, dict) else {}
     for key in list(entry):
         if key in ("kind", "name"):
             entry[key.capitalize()] = entry.pop(key)
-    if not entry.get("Kind"):
-        raise CommandError(
-            "Failed to decode config entry input: Payload does not contain a kind/Kind key at the top level"
-        )
+    if "Kind" not in entry:
+        raise CommandError(f"{UNDECODABLE}Payload does not contain a kind/Kind key at the top level")
+    if not isinstance(entry["Kind"], str):
+        raise CommandError(f"{UNDECODABLE}Kind value in payload is not a string")
     return entry
 
 

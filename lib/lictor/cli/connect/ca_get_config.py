@@ -11,6 +11,7 @@ Usage: consul connect ca get-config [options]
 
   Prints the configuration of the certificate authority as JSON.
 """
+FLAG_ERROR = "Failed to parse args: {}"
 COMMON = "CS"
 
 

@@ -13,12 +13,13 @@ Usage: consul connect ca set-config [options]
   Changes the configuration of the certificate authority to that of a JSON
   file with Provider and Config.
 """
+FLAG_ERROR = "Failed to parse args: {}"
 COMMON = "CS"
 
 
 def define(flags: FlagSet) -> None:
     """The command's flags."""
-    flags.add("config-file", "string", "The file.")
+    flags.add("config-file", "value", "The file.")
 
 
 def run(call: Call) -> int:

@@ -11,6 +11,7 @@ Usage: consul intention check [options] SRC DST
   Prints whether SRC may connect to DST. The exit code is 0 when it may, 1
   when not, 2 when that cannot be found out.
 """
+WRONG_FLAGS = 2
 COMMON = "CS"
 DENIED = 1
 FAILED = 2

@@ -12,7 +12,7 @@ from lictor.config.goflags import FlagSet
 
 USAGE = """
 Usage: consul intention create [options] SRC DST
-       consul intention create [options] -file FILE...
+Usage: consul intention create [options] -file FILE...
 
   Creates the intention that connections from SRC to DST are allowed, or with
   -deny refused. A file holds one intention as JSON.

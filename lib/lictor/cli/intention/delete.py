@@ -8,7 +8,7 @@ from lictor.cli.intention.pair import identity
 
 USAGE = """
 Usage: consul intention delete [options] SRC DST
-       consul intention delete [options] ID
+Usage: consul intention delete [options] ID
 
   Removes an intention.
 """

@@ -12,7 +12,7 @@ from lictor.cli.intention.pair import identity
 
 USAGE = """
 Usage: consul intention get [options] SRC DST
-       consul intention get [options] ID
+Usage: consul intention get [options] ID
 
   Prints an intention.
 """

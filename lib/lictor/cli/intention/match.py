@@ -8,11 +8,12 @@ from lictor.cli.intention.pair import show
 from lictor.config.goflags import FlagSet
 
 USAGE = """
-Usage: consul intention match [options] NAME
+Usage: consul intention match [options] SRC|DST
 
   Prints the intentions that match a service as source or destination, the
   one that is asked first at the top.
 """
+WRONG_FLAGS = 2
 COMMON = "CS"
 
 

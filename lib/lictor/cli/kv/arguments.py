@@ -7,10 +7,10 @@ import sys
 from lictor.cli.call import Call, CommandError
 
 
-def exactly(call: Call, count: int) -> None:
+def exactly(call: Call, count: int, expected: str = "", before: str = "") -> None:
     """Refuse more arguments than that."""
     if len(call.arguments) > count:
-        raise CommandError(f"Too many arguments (expected {count}, got {len(call.arguments)})")
+        raise CommandError(f"{before}Too many arguments (expected {expected or count}, got {len(call.arguments)})")
 
 
 def data(text: str) -> bytes:

@@ -8,7 +8,7 @@ from lictor.cli.kv.arguments import exactly
 from lictor.config import gojson
 
 USAGE = """
-Usage: consul kv export [PREFIX]
+Usage: consul kv export [KEY_OR_PREFIX]
 
   Prints all keys below a prefix as JSON, with their values in base64, as
   `consul kv import` takes it.
@@ -21,7 +21,7 @@ def run(call: Call) -> int:
     exactly(call, 1)
     prefix = call.arguments[0].removeprefix("/") if call.arguments else ""
     try:
-        answer = call.client.get(f"/v1/kv/{prefix}", {"recurse": ""}, missing_ok=True)
+        answer = call.client.get(f"/v1/kv/{prefix}", {"recurse": ""}, missing_ok=True, terse=True)
     except ApiError as error:
         raise CommandError(f"Error querying Consul agent: {error}") from None
     entries = answer.json() if answer.status == 200 else []

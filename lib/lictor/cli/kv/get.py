@@ -26,7 +26,7 @@ def define(flags: FlagSet) -> None:
     flags.add("detailed", "bool", "Print flags, indexes and session, too.")
     flags.add("keys", "bool", "Print names only.")
     flags.add("recurse", "bool", "Print all keys below the prefix.")
-    flags.add("separator", "string", "With -keys, stop names at this text; / when not given.")
+    flags.add("separator", "string", "With -keys, stop names at this text; / when not given.", "/")
 
 
 def run(call: Call) -> int:
@@ -47,14 +47,14 @@ def run(call: Call) -> int:
 
 def _names(call: Call, prefix: str) -> int:
     query = {"keys": "", "separator": call.flag("separator", "/")}
-    answer = call.client.get(f"/v1/kv/{prefix}", query, missing_ok=True)
+    answer = call.client.get(f"/v1/kv/{prefix}", query, missing_ok=True, terse=True)
     for name in answer.json() if answer.status == 200 else ():
         call.out(name)
     return OK
 
 
 def _tree(call: Call, prefix: str) -> int:
-    answer = call.client.get(f"/v1/kv/{prefix}", {"recurse": ""}, missing_ok=True)
+    answer = call.client.get(f"/v1/kv/{prefix}", {"recurse": ""}, missing_ok=True, terse=True)
     entries: list[dict[str, Any]] = answer.json() if answer.status == 200 else []
     for number, entry in enumerate(entries):
         if call.flag("detailed", False):
@@ -67,7 +67,7 @@ def _tree(call: Call, prefix: str) -> int:
 
 
 def _one(call: Call, key: str) -> int:
-    answer = call.client.get(f"/v1/kv/{key}", missing_ok=True)
+    answer = call.client.get(f"/v1/kv/{key}", missing_ok=True, terse=True)
     if answer.status == 404:
         raise CommandError(f"Error! No key exists at: {key}")
     entry = answer.json()[0]
@@ -95,7 +95,8 @@ def _detailed(call: Call, entry: dict[str, Any]) -> None:
     width = max(len(name) for name, _ in rows) + 6
     for name, text in rows:
         call.out(f"{name.ljust(width)}{text}")
-    _write(b"Value".ljust(width) + _value(call, entry) + b"\n")
+    value = _value(call, entry)
+    _write((b"Value".ljust(width) if value else b"Value") + value + b"\n")
 
 
 def _write(data: bytes) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
+from lictor.cli.kv import base64_text
 from lictor.cli.kv.arguments import data, exactly
 from lictor.config.goflags import FlagSet
 
@@ -32,24 +30,25 @@ def define(flags: FlagSet) -> None:
 
 def run(call: Call) -> int:
     """Check the flags against each other, write, say what happened."""
-    exactly(call, 2)
+    exactly(call, 2, "1 or 2", before="Error! ")
     if not call.arguments:
         raise CommandError("Error! Missing KEY argument")
     key = call.arguments[0]
-    if key.startswith("/"):
-        raise CommandError(f"Invalid key. Key must not begin with a '/': {key}")
     value = data(call.arguments[1]) if len(call.arguments) > 1 else b""
     if call.flag("base64", False):
         try:
-            value = base64.b64decode(value, validate=True)
-        except binascii.Error as error:
+            value = base64_text.decode(value)
+        except base64_text.Base64Error as error:
             raise CommandError(f"Error! Cannot base 64 decode data: {error}") from None
     cas, acquire, release = (call.flag(name, False) for name in ("cas", "acquire", "release"))
     index, session = call.flag("modify-index", 0), call.flag("session")
     if (release or acquire) and not session:
-        raise CommandError(f"Error! Missing -session (required with -{'release' if release else 'acquire'})")
+        raise CommandError("Error! Missing -session (required with -acquire and -release)")
     if cas and index == 0:
         raise CommandError("Must specify -modify-index with -cas!")
+    if key.startswith("/"):
+        before = f"Error! Did not write to {key}" if cas else "Error! Failed writing data"
+        raise CommandError(f"{before}: Invalid key. Key must not begin with a '/': {key}")
     query = {"flags": str(call.flag("flags", 0))} if call.flag("flags", 0) else {}
     if cas:
         query["cas"] = str(index)
@@ -67,7 +66,8 @@ def _put(call: Call, key: str, query: dict[str, str], value: bytes, failed: str,
     try:
         written = call.client.put(f"/v1/kv/{key}", query, value).body.strip() == b"true"
     except ApiError as error:
-        raise CommandError(f"Error! Did not write to {key}: {error}") from None
+        before = f"Did not write to {key}" if "cas" in query else "Failed writing data"
+        raise CommandError(f"Error! {before}: {error}") from None
     if not written:
         raise CommandError(f"Error! {failed.format(key)}")
     call.out(f"Success! {done.format(key)}")

@@ -10,6 +10,7 @@ Usage: consul operator autopilot get-config [options]
 
   Prints Autopilot's configuration.
 """
+FLAG_ERROR = "Failed to parse args: {}"
 COMMON = "CS"
 
 

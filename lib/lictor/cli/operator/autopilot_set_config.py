@@ -12,6 +12,7 @@ Usage: consul operator autopilot set-config [options]
 
   Changes Autopilot's configuration. What is not given stays as it is.
 """
+FLAG_ERROR = "Failed to parse args: {}"
 COMMON = "CS"
 _NAMES = {
     "cleanup-dead-servers": "CleanupDeadServers",
@@ -28,14 +29,18 @@ _DURATIONS = ("last-contact-threshold", "server-stabilization-time")
 
 def define(flags: FlagSet) -> None:
     """The command's flags."""
-    flags.add("cleanup-dead-servers", "bool", "Remove dead servers when new ones join.")
-    flags.add("max-trailing-logs", "uint", "Log entries a healthy server may lag behind.")
-    flags.add("min-quorum", "uint", "Never remove servers below this number.")
-    flags.add("last-contact-threshold", "duration", "Time without contact to the leader that is healthy.")
-    flags.add("server-stabilization-time", "duration", "Time a new server must be healthy before it votes.")
-    flags.add("redundancy-zone-tag", "string", "Not supported; kept.")
-    flags.add("disable-upgrade-migration", "bool", "Not supported; kept.")
-    flags.add("upgrade-version-tag", "string", "Not supported; kept.")
+    flags.add("cleanup-dead-servers", "bool value", "Remove dead servers when new ones join, `true|false`.")
+    flags.add("max-trailing-logs", "uint value", "Log entries a healthy server may lag behind.")
+    flags.add("min-quorum", "uint value", "Never remove servers below this number.")
+    flags.add(
+        "last-contact-threshold", "duration value", "Time without contact to the leader that is healthy, as `200ms`."
+    )
+    flags.add(
+        "server-stabilization-time", "duration value", "Time a new server must be healthy before it votes, as `10s`."
+    )
+    flags.add("redundancy-zone-tag", "value", "Not supported; kept.")
+    flags.add("disable-upgrade-migration", "bool value", "Not supported; kept: `true|false`.")
+    flags.add("upgrade-version-tag", "value", "Not supported; kept.")
 
 
 def run(call: Call) -> int:

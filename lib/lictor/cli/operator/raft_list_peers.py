@@ -12,6 +12,7 @@ Usage: consul operator raft list-peers [options]
   Prints the Raft configuration: servers, their addresses, who leads, who
   votes.
 """
+FLAG_ERROR = "Failed to parse args: {}"
 COMMON = "CS"
 OLD_PROTOCOL = "<=1"
 

@@ -12,6 +12,7 @@ Usage: consul operator raft remove-peer [options]
   Removes a server that is gone for good. For the rare case in which neither
   it leaves by itself nor autopilot removes it.
 """
+FLAG_ERROR = "Failed to parse args: {}"
 COMMON = "CS"
 
 

@@ -30,17 +30,14 @@ def run(call: Call) -> int:
         raise CommandError(NOTHING_GIVEN)
     if call.arguments and identity:
         raise CommandError(BOTH_GIVEN)
-    identities = (
-        [identity]
-        if identity
-        else [service.get("ID") or service.get("Name", "") for service in from_files(call.arguments)]
-    )
-    for each in identities:
+    for service in [{"ID": identity}] if identity else from_files(call.arguments):
+        name = service.get("Name", "")
+        each = service.get("ID") or name
         if not each:
-            raise CommandError("Error: service definition has neither ID nor name")
+            continue
         try:
             call.client.put(f"/v1/agent/service/deregister/{each}")
         except ApiError as error:
-            raise CommandError(f'Error registering service "{each}": {error}') from None
+            raise CommandError(f'Error registering service "{name}": {error}') from None
         call.out(f"Deregistered service: {each}")
     return OK

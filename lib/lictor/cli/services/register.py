@@ -7,7 +7,8 @@ from typing import Any
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
 from lictor.cli.services.definitions import from_files
-from lictor.config.goflags import FlagSet
+from lictor.config.goflags import FlagSet, decimal
+from lictor.state.gotext import quote
 
 USAGE = """
 Usage: consul services register [options] [FILE...]
@@ -16,9 +17,8 @@ Usage: consul services register [options] [FILE...]
   those of files in the agent's configuration syntax.
 """
 COMMON = "CSN"
-_DESCRIBING = ("id", "name", "address", "port", "meta", "tag", "tagged-address", "kind")
 NOTHING_GIVEN = "Service registration requires at least one argument or flags."
-BOTH_GIVEN = "Service registration requires either arguments or flags, not both."
+BOTH_GIVEN = "Service registration requires arguments or -id, not both."
 
 
 def define(flags: FlagSet) -> None:
@@ -35,12 +35,12 @@ def define(flags: FlagSet) -> None:
 
 def run(call: Call) -> int:
     """Register one after the other."""
-    described = any(call.flag(name) for name in _DESCRIBING)
-    if not call.arguments and not described:
+    described = _from_flags(call)
+    if not call.arguments and not call.flag("name"):
         raise CommandError(NOTHING_GIVEN)
-    if call.arguments and described:
+    if call.arguments and call.flag("name"):
         raise CommandError(BOTH_GIVEN)
-    for service in from_files(call.arguments) if call.arguments else [_from_flags(call)]:
+    for service in from_files(call.arguments) if call.arguments else [described]:
         name = service.get("Name", "")
         try:
             call.client.put_json("/v1/agent/service/register", service)
@@ -60,17 +60,22 @@ def _from_flags(call: Call) -> dict[str, Any]:
         "Meta": call.flag("meta", {}),
         "Kind": call.flag("kind"),
     }
-    addresses = {tag: tagged_address(tag, text) for tag, text in call.flag("tagged-address", {}).items()}
+    addresses = {tag: tagged_address(text) for tag, text in call.flag("tagged-address", {}).items()}
     if addresses:
         service["TaggedAddresses"] = addresses
     return {key: value for key, value in service.items() if value or key == "Name"}
 
 
-def tagged_address(tag: str, text: str) -> dict[str, Any]:
-    """`address` or `address:port`. Raises CommandError for a port that is none."""
+def tagged_address(text: str) -> dict[str, Any]:
+    """`address:port`, `[address]:port`. Raises CommandError for anything else, in Go's words."""
     address, mark, port = text.rpartition(":")
-    if not mark or (":" in address and not address.startswith("[")):
-        return {"Address": text, "Port": 0}
-    if not port.isdigit():
-        raise CommandError(f'Error parsing tagged address "{tag}": bad port {port!r}')
-    return {"Address": address.strip("[]"), "Port": int(port)}
+    if not mark or (text.startswith("[") and not address.endswith("]")):
+        raise CommandError(f"Invalid Tagged Address: address {text}: missing port in address")
+    if ":" in address and not address.startswith("["):
+        raise CommandError(f"Invalid Tagged Address: address {text}: too many colons in address")
+    try:
+        number = decimal(port)
+    except ValueError as error:
+        reason = "value out of range" if "range" in str(error) else "invalid syntax"
+        raise CommandError(f"Invalid Tagged Address: strconv.Atoi: parsing {quote(port)}: {reason}") from None
+    return {"Address": address.strip("[]"), "Port": number}

@@ -13,13 +13,14 @@ Usage: consul tls ca create [options]
   Makes a certificate authority: a certificate and its key, in the current
   directory.
 """
+FLAG_ERROR = "Failed to parse args: {}"
 DEFAULT_DAYS = 1825
 
 
 def define(flags: FlagSet) -> None:
     """The command's flags."""
-    flags.add("days", "int", "Days the certificate is valid; 1825 when not given.")
-    flags.add("domain", "string", "Domain of the cluster; consul when not given.")
+    flags.add("days", "int", "Days the certificate is valid; 1825 when not given.", "1825")
+    flags.add("domain", "string", "Domain of the cluster; consul when not given.", "consul")
     flags.add("name-constraint", "bool", "Restrict the authority to the domain.")
     flags.add("additional-name-constraint", "strings", "Further name to restrict it to. May be given several times.")
 

@@ -15,6 +15,7 @@ Usage: consul tls cert create [options]
   Makes a certificate signed by the cluster's authority: one of -server,
   -client and -cli says for whom.
 """
+FLAG_ERROR = "Failed to parse args: {}"
 DEFAULT_DAYS = 365
 MAX_NUMBER = 10_000
 DOMAIN_MARK = "#DOMAIN#"
@@ -28,14 +29,18 @@ WARNING = (
 
 def define(flags: FlagSet) -> None:
     """The command's flags."""
-    flags.add("ca", "string", "The authority's certificate; #DOMAIN#-agent-ca.pem when not given.")
-    flags.add("key", "string", "The authority's key; #DOMAIN#-agent-ca-key.pem when not given.")
+    flags.add(
+        "ca", "string", "The authority's certificate; #DOMAIN#-agent-ca.pem when not given.", "#DOMAIN#-agent-ca.pem"
+    )
+    flags.add(
+        "key", "string", "The authority's key; #DOMAIN#-agent-ca-key.pem when not given.", "#DOMAIN#-agent-ca-key.pem"
+    )
     flags.add("server", "bool", "For a server.")
     flags.add("client", "bool", "For a client agent.")
     flags.add("cli", "bool", "For the command line.")
-    flags.add("days", "int", "Days the certificate is valid; 365 when not given.")
-    flags.add("dc", "string", "Datacenter; dc1 when not given.")
-    flags.add("domain", "string", "Domain of the cluster; consul when not given.")
+    flags.add("days", "int", "Days the certificate is valid; 365 when not given.", "365")
+    flags.add("dc", "string", "Datacenter; dc1 when not given.", "dc1")
+    flags.add("domain", "string", "Domain of the cluster; consul when not given.", "consul")
     flags.add("additional-dnsname", "strings", "Further DNS name. localhost is always there.")
     flags.add("additional-ipaddress", "strings", "Further IP address. 127.0.0.1 is always there.")
 

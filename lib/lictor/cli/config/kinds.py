@@ -1,0 +1,3 @@
+"""The kinds of configuration entries."""
+
+KINDS = frozenset({"service-defaults", "proxy-defaults", "service-router", "service-splitter", "service-resolver"})

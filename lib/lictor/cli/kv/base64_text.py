@@ -1,0 +1,41 @@
+"""Base64 as Go's decoder takes it: line ends are passed over, and an error tells the byte where it is."""
+
+from __future__ import annotations
+
+import binascii
+
+_ALPHABET = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+QUANTUM = 4
+
+
+class Base64Error(ValueError):
+    """The text is no base64; worded as Go words it."""
+
+
+def decode(text: bytes) -> bytes:
+    """The decoded bytes. Raises Base64Error."""
+    try:
+        return binascii.a2b_base64(text.replace(b"\n", b"").replace(b"\r", b""), strict_mode=True)
+    except binascii.Error:
+        raise Base64Error(f"illegal base64 data at input byte {_bad_byte(text)}") from None
+
+
+def _bad_byte(text: bytes) -> int:
+    """Where the first error is: a strange byte, a misplaced `=`, or the beginning of an incomplete last quantum."""
+    signs = [at for at, byte in enumerate(text) if byte not in b"\r\n"]
+    for number, at in enumerate(signs):
+        if text[at] in _ALPHABET:
+            continue
+        place = number % QUANTUM
+        if text[at : at + 1] != b"=" or place < 2:
+            return at
+        missing = QUANTUM - 1 - place
+        padding = signs[number + 1 : number + 1 + missing]
+        if len(padding) < missing:
+            return len(text)
+        for further in padding:
+            if text[further : further + 1] != b"=":
+                return further - 1
+        behind = signs[number + 1 + missing :]
+        return behind[0] if behind else at
+    return signs[len(signs) - len(signs) % QUANTUM] if signs else 0
