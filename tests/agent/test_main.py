@@ -36,6 +36,14 @@ def test_a_bad_configuration(arguments: list[str], text: str, capfd: pytest.Capt
     assert captured.out == ""
 
 
+def test_a_bad_flag_is_told_with_the_flags_there_are(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["-server=x"]) == 1
+    error = 'invalid boolean value "x" for -server: strconv.ParseBool: parsing "x": invalid syntax'
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[:3] == [error, "Usage:", "  -advertise value"]
+    assert lines[-1] == f"==> error parsing flags: {error}"
+
+
 def test_an_address_in_use_is_named_with_its_setting(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -40,7 +40,7 @@ def test_members_of_a_status_nobody_has_is_2(stub: StubAgent, consul: Consul) ->
 def test_members_detailed_lists_tags(stub: StubAgent, consul: Consul) -> None:
     stub.on("GET /v1/agent/members", [{**member("a", "consul"), "Tags": {"role": "consul", "id": "x"}}])
     assert consul("members", "-detailed", "-wan").out.splitlines()[1].endswith("  id=x,role=consul,segment=<all>")
-    assert stub.requests[0].target == "/v1/agent/members?wan=1"
+    assert stub.requests[0].target == "/v1/agent/members?segment=_all&wan=1"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_members_detailed_lists_tags(stub: StubAgent, consul: Consul) -> None:
         (["members"], 'Error retrieving members: Get "http://{}/v1/agent/members?segment=_all": {}'),
         (["kv", "get", "x"], 'Error querying Consul agent: Get "http://{}/v1/kv/x": {}'),
         (["info"], 'Error querying agent: Get "http://{}/v1/agent/self": {}'),
-        (["kv", "put", "x", "y"], 'Error! Did not write to x: Put "http://{}/v1/kv/x": {}'),
+        (["kv", "put", "x", "y"], 'Error! Failed writing data: Put "http://{}/v1/kv/x": {}'),
         (["leave"], 'Error leaving: Put "http://{}/v1/agent/leave": {}'),
     ],
 )
@@ -206,3 +206,113 @@ def test_acl_token_create_prints_the_token(stub: StubAgent, consul: Consul) -> N
     sent = json.loads(stub.requests[0].body)
     assert sent["ServiceIdentities"] == [{"ServiceName": "web", "Datacenters": ["dc1", "dc2"]}]
     assert sent["ExpirationTTL"] == "1m30s"
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("aGVsbG8", 4),
+        ("!!!", 0),
+        ("aGVs bG8=", 4),
+        ("aGVsbG8=x", 8),
+        ("aGVs====", 4),
+        ("aGVsb===", 5),
+        ("aG=l", 2),
+        ("a", 0),
+    ],
+)
+def test_bad_base64_is_refused_naming_the_byte(text: str, at: int, consul: Consul) -> None:
+    expected = f"Error! Cannot base 64 decode data: illegal base64 data at input byte {at}\n"
+    assert consul("kv", "put", "-base64", "k", text) == (1, "", expected)
+
+
+def test_base64_may_be_broken_into_lines(stub: StubAgent, consul: Consul) -> None:
+    stub.on("PUT /v1/kv/k", True)
+    assert consul("kv", "put", "-base64", "k", "aGVs\nbG8=\r\n").code == 0
+    assert stub.requests[0].body == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{}", "json: cannot unmarshal object into Go value of type []*impexp.Entry"),
+        ("[1]", "json: cannot unmarshal number into Go value of type impexp.Entry"),
+        ('[{"key":1}]', "json: cannot unmarshal number into Go struct field Entry.key of type string"),
+        (
+            '[{"key":"a","flags":-1}]',
+            "json: cannot unmarshal number -1 into Go struct field Entry.flags of type uint64",
+        ),
+        ("x", "invalid character 'x' looking for beginning of value"),
+    ],
+)
+def test_import_refuses_what_is_no_list_of_entries(text: str, error: str, consul: Consul) -> None:
+    assert consul("kv", "import", text) == (1, "", f"Cannot unmarshal data: {error}\n")
+
+
+def test_import_stops_at_the_first_failure_and_reads_keys_of_any_case(stub: StubAgent, consul: Consul) -> None:
+    stub.on("PUT /v1/kv/a", True)
+    result = consul("kv", "import", '[{"Key":"a","FLAGS":7,"Value":"aGk="},{"key":"/b"},{"key":"a"}]')
+    error = "Error! Failed writing data for key /b: Invalid key. Key must not begin with a '/': /b\n"
+    assert result == (1, "Imported: a\n", error)
+    assert [request.target for request in stub.requests] == ["/v1/kv/a?flags=7"]
+
+
+def test_an_error_about_a_key_to_read_is_its_code(stub: StubAgent, consul: Consul) -> None:
+    stub.on("GET /v1/kv/k", b"No path to datacenter", status=500)
+    assert consul("kv", "get", "k").err == "Error querying Consul agent: Unexpected response code: 500\n"
+    assert consul("kv", "get", "-keys", "k").err == "Error querying Consul agent: Unexpected response code: 500\n"
+    stub.on("PUT /v1/kv/k", b"why", status=500)
+    assert consul("kv", "put", "k").err == "Error! Failed writing data: Unexpected response code: 500 (why)\n"
+
+
+def test_redirects_are_followed(stub: StubAgent, consul: Consul) -> None:
+    stub.on("GET /v1/kv//a", status=301, Location="/v1/kv/a")
+    stub.on("GET /v1/kv/a", [{"Key": "a", "Value": "eA=="}])
+    assert consul("kv", "get", "//a").out == "x\n"
+
+
+def test_services_are_listed_with_their_tags_in_columns(stub: StubAgent, consul: Consul) -> None:
+    stub.on("GET /v1/catalog/services", {"web": ["b", "a"], "consul": []})
+    assert consul("catalog", "services", "-tags").out == "consul      \nweb         a,b\n"
+    stub.on("GET /v1/catalog/services", {"consul": []})
+    assert consul("catalog", "services", "-tags").out == "consul\n"
+
+
+def test_members_status_is_a_pattern_found_anywhere(stub: StubAgent, consul: Consul) -> None:
+    stub.on("GET /v1/agent/members", [member("a", "consul"), {**member("b", "other", 4), "Tags": {"role": "other"}}])
+    assert consul("members", "-status=ali").out.splitlines()[1].startswith("a ")
+    assert (
+        consul("members", "-status=fail").out.splitlines()[1]
+        == "b     10.0.0.1:8301  failed  unknown                       "
+    )
+    assert consul("members", "-status=(").err == (
+        "Failed to compile status regexp: error parsing regexp: missing closing ): `(`\n"
+    )
+
+
+def test_config_write_refuses_what_is_no_entry(stub: StubAgent, consul: Consul, tmp_path: Path) -> None:
+    path = tmp_path / "entry"
+    refused = "Failed to decode config entry input: "
+    for text, error in (
+        ("{}", "Payload does not contain a kind/Kind key at the top level"),
+        ('{"kind":1}', "Kind value in payload is not a string"),
+        ('{"kind":"nope"}', "invalid config entry kind: nope"),
+        ('{"kind":"x" "y"}', f"""{refused}invalid character '"' after object key:value pair"""),
+    ):
+        path.write_text(text)
+        assert consul("config", "write", str(path)) == (1, "", f"{refused}{error}\n")
+    stub.on("PUT /v1/config", b"Bad request: Request decoding failed: 1 error occurred", status=400)
+    path.write_text('{"kind":"service-defaults","name":"x","y":1}')
+    assert consul("config", "write", str(path)).err == f"{refused}1 error occurred\n"
+
+
+def test_intentions_in_files_are_sent_as_they_are(stub: StubAgent, consul: Consul, tmp_path: Path) -> None:
+    stub.on("POST /v1/connect/intentions", {"ID": "x"})
+    (tmp_path / "i").write_text('{"sourcename":"a","DestinationName":"b"}')
+    assert consul("intention", "create", "-file", f"{tmp_path}/i").out == "Created: a => b ()\n"
+    assert json.loads(stub.requests[0].body) == {"sourcename": "a", "DestinationName": "b"}
+    assert consul("intention", "create", "a/b/c", "d").err == (
+        "Error: Invalid intention source: target can contain at most one '/'\n"
+    )
+    assert consul("intention", "create", "ns/a", "d").out == "Created: ns/a => d (allow)\n"
+    assert json.loads(stub.requests[-1].body)["SourceNS"] == "ns"

@@ -175,7 +175,7 @@ def test_services_and_checks_take_the_apis_shape(tmp_path: Path) -> None:
         (["-alt-domain=service.x"], "alt_domain cannot start with"),
         (["-http-port=70000"], "ports.http: invalid port 70000"),
         (["-node="], "node_name cannot be empty"),
-        (["extra"], "Unexpected extra arguments"),
+        (["extra"], "config: Unknown extra arguments"),
         (["-recursor=nonsense"], "Invalid recursor address"),
     ],
 )
@@ -194,8 +194,8 @@ def test_a_data_dir_is_needed_but_under_dev() -> None:
     ("arguments", "complaint"),
     [
         (["-bogus"], "flag provided but not defined: -bogus"),
-        (["-http-port=x"], 'invalid value "x" for flag -http-port: parse error'),
-        (["-server=x"], 'invalid boolean value "x" for -server: parse error'),
+        (["-http-port=x"], 'invalid value "x" for flag -http-port: strconv.Atoi: parsing "x": invalid syntax'),
+        (["-server=x"], 'invalid boolean value "x" for -server: strconv.ParseBool: parsing "x": invalid syntax'),
         (["-node"], "flag needs an argument: -node"),
         (["---x"], "bad flag syntax: ---x"),
     ],

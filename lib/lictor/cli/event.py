@@ -40,6 +40,10 @@ def run(call: Call) -> int:
     payload = call.arguments[0].encode() if call.arguments else b""
     query = {key: value for key, value in (("node", node), ("service", service), ("tag", tag)) if value}
     try:
+        call.client.get("/v1/agent/self")
+    except ApiError as error:
+        raise CommandError(f"Error querying Consul agent: {error}") from None
+    try:
         fired = call.client.put(f"/v1/event/fire/{name}", query, payload).json()
     except ApiError as error:
         raise CommandError(f"Error firing event: {error}") from None

@@ -35,14 +35,14 @@ def run(call: Call) -> int:
     if listing:
         actions.append("list")
     relay_factor = call.flag("relay-factor", 0)
-    if not 0 <= relay_factor <= MAX_RELAY_FACTOR:
-        raise CommandError(f"Error parsing relay factor: {relay_factor} is not between 0 and {MAX_RELAY_FACTOR}")
-    if local and not listing:
-        raise CommandError("Error: -local-only can only be specified for list requests")
-    if not actions:
-        raise UsageWanted("")
     if len(actions) > 1:
         raise CommandError("Only a single action is allowed")
+    if not actions:
+        raise UsageWanted("")
+    if not 0 <= relay_factor <= MAX_RELAY_FACTOR:
+        raise CommandError(f"Error parsing relay factor: Relay factor must be in range: [0, {MAX_RELAY_FACTOR}]")
+    if local and not listing:
+        raise CommandError("Error validating local-only: local-only can only be set for list requests")
     query = {"relay-factor": str(relay_factor)} if relay_factor else {}
     try:
         if listing:

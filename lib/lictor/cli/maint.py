@@ -35,10 +35,14 @@ def run(call: Call) -> int:
         raise CommandError("Only one of -enable or -disable may be provided")
     if not enable and reason:
         raise CommandError("Reason may only be provided with -enable")
+    if service and not enable and not disable:
+        raise CommandError("Service requires either -enable or -disable")
+    try:
+        name = call.client.get("/v1/agent/self").json()["Config"]["NodeName"]
+    except ApiError as error:
+        raise CommandError(f"Error querying Consul agent: {error}") from None
     if not enable and not disable:
-        if service:
-            raise CommandError("Service requires either -enable or -disable")
-        return _list(call)
+        return _list(call, name)
     query = {"enable": "true" if enable else "false"}
     if enable:
         query["reason"] = reason
@@ -46,22 +50,21 @@ def run(call: Call) -> int:
     try:
         call.client.put(path, query)
     except ApiError as error:
-        raise CommandError(f"Error {'enabling' if enable else 'disabling'} maintenance: {error}") from None
+        what = f"{'enabling' if enable else 'disabling'} {'service' if service else 'node'} maintenance"
+        raise CommandError(f"Error {what}: {error}") from None
     state = "enabled" if enable else "disabled"
     call.out(f'Service maintenance is now {state} for "{service}"' if service else f"Node maintenance is now {state}")
     return OK
 
 
-def _list(call: Call) -> int:
+def _list(call: Call, name: str) -> int:
     try:
-        name = call.client.get("/v1/agent/self").json()["Config"]["NodeName"]
         checks: dict[str, dict[str, Any]] = call.client.get("/v1/agent/checks").json()
     except ApiError as error:
-        raise CommandError(f"Error querying Consul agent: {error}") from None
+        raise CommandError(f"Error getting checks: {error}") from None
     for check in checks.values():
         if check["CheckID"] == NODE_CHECK:
             call.out(f"Node:\n  Name:   {name}\n  Reason: {check['Notes']}\n")
         elif check["CheckID"].startswith(SERVICE_CHECK_PREFIX):
-            service = check["CheckID"].removeprefix(SERVICE_CHECK_PREFIX)
-            call.out(f"Service:\n  ID:     {service}\n  Reason: {check['Notes']}\n")
+            call.out(f"Service:\n  ID:     {check['ServiceID']}\n  Reason: {check['Notes']}\n")
     return OK

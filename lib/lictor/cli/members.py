@@ -18,7 +18,9 @@ Usage: consul members [options]
 COMMON = "C"
 NONE_MATCHED = 2
 ALL_SEGMENTS = "_all"
+ANY_STATUS = ".*"
 _STATUS = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}
+_SHOWN_TAGS = ("vsn", "dc", "segment")
 _ROLES = {"node": "client", "consul": "server"}
 
 Member = dict[str, Any]
@@ -34,23 +36,25 @@ def define(flags: FlagSet) -> None:
 
 def run(call: Call) -> int:
     """Print the table; exit code 2 when nobody matches."""
+    wanted_status = call.flag("status", ANY_STATUS)
     try:
-        status = regexp.compiled(f"^{call.flag('status', '.*')}$")
+        # The default needs no pattern: loading the library for them takes longer than all the rest.
+        status = regexp.compiled(wanted_status) if wanted_status != ANY_STATUS else None
     except regexp.RegexpError as error:
         raise CommandError(f"Failed to compile status regexp: {error}") from None
-    wan = call.flag("wan", False)
-    query = {"wan": "1"} if wan else {"segment": call.flag("segment", ALL_SEGMENTS)}
+    segment = call.flag("segment", ALL_SEGMENTS)
+    query = {"segment": segment, **({"wan": "1"} if call.flag("wan", False) else {})}
     try:
         found: list[Member] = call.client.get("/v1/agent/members", query).json()
     except ApiError as error:
         raise CommandError(f"Error retrieving members: {error}") from None
     for member in found:
         tags = member["Tags"]
-        if tags.get("role") == "consul":
+        if segment == ALL_SEGMENTS and tags.get("role") == "consul":
             tags["segment"] = "<all>"
         elif not tags.get("segment"):
             tags["segment"] = "<default>"
-    shown = [member for member in found if status.found_in(_STATUS.get(member["Status"], "none"))]
+    shown = [member for member in found if status is None or status.found_in(_STATUS.get(member["Status"], "none"))]
     if not shown:
         return NONE_MATCHED
     shown.sort(key=lambda member: (member["Tags"].get("segment", ""), member["Name"]))
@@ -70,10 +74,11 @@ def standard(members: list[Member]) -> list[list[str]]:
                 address(member),
                 _STATUS.get(member["Status"], "none"),
                 role,
-                tags.get("build", "").partition(":")[0] if role != "unknown" else "unknown",
-                tags.get("vsn", "") if role != "unknown" else str(member.get("DelegateCur", "")),
-                tags.get("dc", "") if role != "unknown" else "",
-                tags.get("segment", "") if role != "unknown" else "",
+                *(
+                    (tags.get("build", "").partition(":")[0] or "< 0.3", *(tags.get(tag, "") for tag in _SHOWN_TAGS))
+                    if role != "unknown"
+                    else ("", "", "", "")
+                ),
             ]
         )
     return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lictor.cli.call import OK, Call, CommandError
+from lictor.cli.call import OK, Call, CommandError, UsageWanted
 from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
@@ -28,7 +28,7 @@ def define(flags: FlagSet) -> None:
 def run(call: Call) -> int:
     """Look up both coordinates and print the estimate."""
     if not 1 <= len(call.arguments) <= 2:
-        raise CommandError("One or two node names must be specified")
+        raise UsageWanted("One or two node names must be specified")
     try:
         return _wan(call) if call.flag("wan", False) else _lan(call)
     except ApiError as error:
@@ -47,20 +47,20 @@ def _wan(call: Call) -> int:
     if len(names) == 1:
         names.append(_own_name(call, wan=True))
     for name in names:
-        if "." not in name:
-            raise CommandError(f"Node names must be specified as <node name>.<datacenter> with -wan: {name}")
+        if name.count(".") != 1:
+            raise CommandError("Node names must be specified as <node name>.<datacenter> with -wan")
     found: dict[str, Coordinate] = {}
-    areas: list[set[str]] = []
     for datacenter in call.client.get("/v1/coordinate/datacenters").json():
-        area = datacenter.get("AreaID", "wan")
         for entry in datacenter["Coordinates"] or ():
             found[f"{entry['Node']}.{datacenter['Datacenter']}"] = entry["Coord"]
-        areas.append({area})
     return _print(call, found, names[0], names[1], "WAN")
 
 
 def _own_name(call: Call, wan: bool) -> str:
-    own = call.client.get("/v1/agent/self").json()["Config"]
+    try:
+        own = call.client.get("/v1/agent/self").json()["Config"]
+    except ApiError as error:
+        raise CommandError(f"Unable to look up agent info: {error}") from None
     return f"{own['NodeName']}.{own['Datacenter']}" if wan else str(own["NodeName"])
 
 

@@ -31,6 +31,13 @@ def dumps(value: Any, indent: str = "    ") -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False).translate(_ESCAPES)
 
 
+def mismatch(value: Any, wanted: str, show_number: bool = False) -> str:
+    """What Go says of a value that does not fit ("Go value of type …"); a number is shown if it is a field's."""
+    kinds = {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}
+    kind = kinds.get(type(value), f"number {value}" if show_number else "number")
+    return f"json: cannot unmarshal {kind} into {wanted}"
+
+
 def _refuse_constant(name: str) -> Any:
     raise JsonError(f"invalid character {name[0]!r} looking for beginning of value")
 

@@ -90,7 +90,7 @@ class AgentSelfEndpoints:
     def members(self, request: Request) -> Response:
         wan = bool(request.get("wan"))
         if segment := request.get("segment"):
-            if wan:
+            if wan and segment != "_all":
                 raise BadRequest("Cannot provide a segment with wan=true")
             if segment != "_all":
                 raise HttpError("Network segments are not supported in this version of Consul")

@@ -35,6 +35,9 @@ def run(call: Call) -> int:
         raise CommandError(f"Error reading config file: open {path}: {reason}") from None
     except gojson.JsonError as error:
         raise CommandError(f"Error parsing config file: {error}") from None
+    if not isinstance(config, dict):
+        text = gojson.mismatch(config, "Go value of type api.CAConfig")
+        raise CommandError(f"Error parsing config file: {text}")
     try:
         call.client.put_json("/v1/connect/ca/configuration", config)
     except ApiError as error:

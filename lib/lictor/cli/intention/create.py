@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
-from lictor.cli.intention.pair import find, show
+from lictor.cli.intention.pair import Intention, end, find, show
 from lictor.config import gojson
 from lictor.config.goflags import FlagSet
+from lictor.state.gotext import quote
 
 USAGE = """
 Usage: consul intention create [options] SRC DST
@@ -34,31 +33,31 @@ def run(call: Call) -> int:
     if call.flag("allow", False) and call.flag("deny", False):
         raise CommandError("Only one of -allow or -deny may be specified.")
     for intention in _wanted(call):
-        try:
-            known = (
-                find(call, intention["SourceName"], intention["DestinationName"])
-                if call.flag("replace", False)
-                else None
-            )
-        except ApiError as error:
-            raise CommandError(
-                f'Error looking up intention for replacement with source "{intention["SourceName"]}"'
-                f' and destination "{intention["DestinationName"]}": {error}'
-            ) from None
-        try:
+        ends = f'with source "{end(intention, "Source")}" and destination "{end(intention, "Destination")}"'
+        if call.flag("replace", False):
+            try:
+                known = find(call, end(intention, "Source"), end(intention, "Destination"))
+            except ApiError as error:
+                raise CommandError(f"Error looking up intention for replacement {ends}: {error}") from None
             if known is not None:
-                call.client.put_json(f"/v1/connect/intentions/{known['ID']}", {**known, **intention})
-            else:
-                call.client.post_json("/v1/connect/intentions", intention)
+                _replace(call, {**intention, "ID": known["ID"]}, ends)
+                continue
+        try:
+            call.client.post_json("/v1/connect/intentions", intention)
         except ApiError as error:
-            what = "replacing intention with" if known is not None else "creating intention"
-            raise CommandError(f'Error {what} "{show(intention)}": {error}') from None
-        if known is None:
-            call.out(f"Created: {show(intention)}")
+            raise CommandError(f"Error creating intention {quote(show(intention))}: {error}") from None
+        call.out(f"Created: {show(intention)}")
     return OK
 
 
-def _wanted(call: Call) -> list[dict[str, Any]]:
+def _replace(call: Call, intention: Intention, ends: str) -> None:
+    try:
+        call.client.put_json(f"/v1/connect/intentions/{intention['ID']}", intention)
+    except ApiError as error:
+        raise CommandError(f"Error replacing intention {ends}: {error}") from None
+
+
+def _wanted(call: Call) -> list[Intention]:
     if call.flag("file", False):
         return [_from_file(path) for path in call.arguments]
     if len(call.arguments) != 2:
@@ -66,8 +65,8 @@ def _wanted(call: Call) -> list[dict[str, Any]]:
     source, destination = call.arguments
     return [
         {
-            "SourceName": source,
-            "DestinationName": destination,
+            **_named("Source", source),
+            **_named("Destination", destination),
             "SourceType": "consul",
             "Action": "deny" if call.flag("deny", False) else "allow",
             "Meta": call.flag("meta", {}),
@@ -75,16 +74,22 @@ def _wanted(call: Call) -> list[dict[str, Any]]:
     ]
 
 
-def _from_file(path: str) -> dict[str, Any]:
+def _named(side: str, text: str) -> Intention:
+    namespace, mark, name = text.partition("/")
+    if "/" in name:
+        raise CommandError(f"Error: Invalid intention {side.lower()}: target can contain at most one '/'")
+    return {f"{side}NS": namespace, f"{side}Name": name} if mark else {f"{side}Name": text}
+
+
+def _from_file(path: str) -> Intention:
     try:
         with open(path, "rb") as file:
-            intention = gojson.loads(file.read())
+            text = file.read()
+        intention = gojson.loads(text)
     except OSError as error:
         raise CommandError(f"Error: open {path}: {(error.strerror or str(error)).lower()}") from None
     except gojson.JsonError as error:
-        raise CommandError(f"Error: {path}: {error}") from None
-    if not isinstance(intention, dict) or not all(
-        isinstance(intention.get(key), str) for key in ("SourceName", "DestinationName")
-    ):
-        raise CommandError(f"Error: {path}: an intention with SourceName and DestinationName is wanted")
-    return {"Action": "allow", **intention}
+        raise CommandError(f"Error: {error if text.strip() else 'EOF'}") from None
+    if not isinstance(intention, dict):
+        raise CommandError(f"Error: {gojson.mismatch(intention, 'Go value of type api.Intention')}")
+    return intention

@@ -21,6 +21,6 @@ def run(call: Call) -> int:
     try:
         call.client.delete(f"/v1/connect/intentions/{name}")
     except ApiError as error:
-        raise CommandError(f"Error deleting the intention: {error}") from None
+        raise CommandError(f"Error reading the intention: {error}") from None
     call.out("Intention deleted.")
     return OK

@@ -8,7 +8,7 @@ from calendar import timegm
 
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
-from lictor.cli.intention.pair import identity
+from lictor.cli.intention.pair import end, identity
 
 USAGE = """
 Usage: consul intention get [options] SRC DST
@@ -25,10 +25,10 @@ def run(call: Call) -> int:
     try:
         intention = call.client.get(f"/v1/connect/intentions/{name}").json()
     except ApiError as error:
-        raise CommandError(f'Error reading the intention "{name}": {error}') from None
+        raise CommandError(f"Error reading the intention: {_worded(error)}") from None
     rows = [
-        ("Source", intention["SourceName"]),
-        ("Destination", intention["DestinationName"]),
+        ("Source", end(intention, "Source")),
+        ("Destination", end(intention, "Destination")),
         ("Action", intention["Action"]),
         ("ID", intention["ID"]),
     ]
@@ -40,6 +40,12 @@ def run(call: Call) -> int:
     for title, text in rows:
         call.out(f"{f'{title}:'.ljust(width)}  {text}")
     return OK
+
+
+def _worded(error: ApiError) -> str:
+    """What Consul's client says of an intention it cannot have."""
+    code, found, body = str(error).removeprefix("Unexpected response code: ").partition(" (")
+    return f"Unexpected response {code}: {body.removesuffix(')')}" if found and error.status else str(error)
 
 
 def local_time(text: str) -> str:

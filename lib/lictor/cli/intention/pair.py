@@ -7,13 +7,16 @@ from typing import Any
 from lictor.cli.call import Call, CommandError
 from lictor.cli.client import ApiError
 
+DEFAULT_NAMESPACE = "default"
+
 Intention = dict[str, Any]
 
 
 def find(client_call: Call, source: str, destination: str) -> Intention | None:
     """The intention between two services, or None. Raises ApiError."""
+    wanted = (_without_default(source), _without_default(destination))
     for intention in client_call.client.get("/v1/connect/intentions").json() or ():
-        if (intention["SourceName"], intention["DestinationName"]) == (source, destination):
+        if (end(intention, "Source"), end(intention, "Destination")) == wanted:
             found: Intention = intention
             return found
     return None
@@ -35,6 +38,18 @@ def identity(call: Call) -> str:
     return str(found["ID"])
 
 
+def end(intention: Intention, side: str) -> str:
+    """One end of an intention ("Source" or "Destination"): its name, behind its namespace unless that is default."""
+    found = {key.lower(): value for key, value in intention.items()}
+    name, namespace = found.get(f"{side.lower()}name") or "", found.get(f"{side.lower()}ns") or ""
+    return f"{namespace}/{name}" if namespace not in ("", DEFAULT_NAMESPACE) else str(name)
+
+
 def show(intention: Intention) -> str:
     """`source => destination (action)`."""
-    return f"{intention['SourceName']} => {intention['DestinationName']} ({intention['Action']})"
+    action = next((value for key, value in intention.items() if key.lower() == "action"), "")
+    return f"{end(intention, 'Source')} => {end(intention, 'Destination')} ({action})"
+
+
+def _without_default(name: str) -> str:
+    return name.removeprefix(f"{DEFAULT_NAMESPACE}/")

@@ -78,6 +78,4 @@ def _entry(fields: Any) -> Entry:
 
 
 def _mismatch(value: Any, wanted: str, show_number: bool = False) -> CommandError:
-    kinds = {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}
-    kind = kinds.get(type(value), f"number {value}" if show_number else "number")
-    return CommandError(f"Cannot unmarshal data: json: cannot unmarshal {kind} into {wanted}")
+    return CommandError(f"Cannot unmarshal data: {gojson.mismatch(value, wanted, show_number)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lictor.cli.call import OK, Call, CommandError
+from lictor.cli.call import ERROR, OK, Call, CommandError
 from lictor.cli.client import ApiError
 from lictor.config import duration
 from lictor.config.goflags import FlagSet
@@ -52,11 +52,15 @@ def run(call: Call) -> int:
     }
     try:
         config = call.client.get("/v1/operator/autopilot/configuration").json()
+    except ApiError as error:
+        raise CommandError(f"Error querying Autopilot configuration: {error}") from None
+    try:
         query = {"cas": str(config["ModifyIndex"])}
         answer = call.client.put_json("/v1/operator/autopilot/configuration", {**config, **changes}, query)
     except ApiError as error:
         raise CommandError(f"Error setting Autopilot configuration: {error}") from None
     if answer.body.strip() != b"true":
-        raise CommandError("Configuration could not be atomically updated, please try again")
+        call.out("Configuration could not be atomically updated, please try again")
+        return ERROR
     call.out("Configuration updated!")
     return OK
