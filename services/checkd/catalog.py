@@ -13,12 +13,17 @@ from checkd.forward import ForwardAnswer, ForwardClient
 from lictor.config.runtime import RuntimeConfig
 
 SEGMENT_META_KEY = "consul-network-segment"
+NO_SERVER_TEXT = "No known Consul servers"
 DENIED_TEXTS = ("Permission denied", "ACL not found")
 MAX_STALE_QUERY = "stale&max_stale=2s"
 
 
 class CatalogError(Exception):
     """A server refused; the text is its own."""
+
+
+class NoServer(CatalogError):
+    """The agent knows no server (yet)."""
 
 
 class CatalogDenied(CatalogError):
@@ -130,4 +135,4 @@ def _raise_for(answer: ForwardAnswer) -> None:
     text = answer.text() or f"status {answer.status}"
     if answer.status == 403 or any(denied in text for denied in DENIED_TEXTS):
         raise CatalogDenied(text)
-    raise CatalogError(text)
+    raise NoServer(text) if text == NO_SERVER_TEXT else CatalogError(text)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random
 from typing import Any
 
-from checkd.catalog import Catalog, CatalogDenied, CatalogError
+from checkd.catalog import Catalog, CatalogDenied, CatalogError, NoServer
 from checkd.core.anti_entropy import SyncSchedule, Work
 from checkd.core.local_state import LocalState
 from checkd.core.reconcile import compare_with_catalog
@@ -109,7 +109,7 @@ class Syncer:
         async with self._pass:
             try:
                 await work()
-            except ForwardUnavailable as error:
+            except (ForwardUnavailable, NoServer) as error:
                 return str(error), False
             except CatalogError as error:
                 return str(error), True

@@ -124,6 +124,14 @@ async def test_without_a_leader_nothing_is_lost(
         assert apid.checks["n1"]["service:web"]["Status"] == "passing"
 
 
+async def test_a_client_agent_is_in_the_catalog_as_soon_as_it_knows_a_server(tmp_path: Path, apid: FakeApid) -> None:
+    apid.refuse = {"/v1": (500, "No known Consul servers")}
+    async with running(make_config(tmp_path)):
+        await until("it was refused", lambda: len(apid.requests) > 1)
+        apid.refuse = {}
+        await until("the node arrives", lambda: "n1" in apid.nodes)
+
+
 async def test_an_apid_that_comes_late_or_is_replaced_gets_what_is_new(tmp_path: Path) -> None:
     async with running(make_config(tmp_path)) as (_, client):
         assert (await client.service(Name="first"))[0] == 200

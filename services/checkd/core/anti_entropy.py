@@ -88,7 +88,7 @@ class SyncSchedule:
         self._full_at_ns = now_ns + self._interval_ns + self._stagger(self._interval_ns)
 
     def full_failed(self, now_ns: int, reachable: bool) -> None:
-        """A comparison failed; `reachable` tells a server's refusal from a local API that is not there yet."""
+        """A comparison failed; `reachable` tells a refusal from a local API or server that is not there yet."""
         self.failed = True
         wait_ns = RETRY_FAIL_NS + self._stagger(RETRY_FAIL_NS) if reachable else UNREACHABLE_RETRY_NS
         self._full_at_ns = now_ns + wait_ns
