@@ -155,6 +155,7 @@ def _repacked(change: dict[str, bytes]) -> io.BytesIO:
     ("file", "problem"),
     [
         (io.BytesIO(b"this is no snapshot"), "failed to decompress snapshot: gzip: invalid header"),
+        (io.BytesIO(b"too short"), "failed to decompress snapshot: unexpected EOF"),
         (io.BytesIO(b""), "failed to decompress snapshot: EOF"),
         (
             io.BytesIO(base64.b64decode("H4sIAAAAAAAA/wMAAAAAAAAAAAA=")),

@@ -19,6 +19,7 @@ from apid.node.context import Node
 from apid.node.reading import json_response
 from lictor.pb.lictor.v1 import gossip_pb2, raft_pb2
 from lictor.rpc import DaemonNotRunning
+from lictor.state.gotext import quote
 from lictor.version import BUILD
 
 # The answer goes out with what came back in this time: it is asked first of all, before everything runs.
@@ -93,7 +94,11 @@ class AgentSelfEndpoints:
             if wan and segment != "_all":
                 raise BadRequest("Cannot provide a segment with wan=true")
             if segment != "_all":
+                if not self._node.config.server_mode:
+                    raise HttpError(f"segment {quote(segment)} not found")
                 raise HttpError("Network segments are not supported in this version of Consul")
+        if wan and not self._node.config.server_mode:
+            return json_response(b"null")
         pool = self._node.gossip.wan if wan else self._node.gossip.lan
         authorizer = self._node.authorizer(request)
         found = [member_dict(member) for member in pool.members.values() if authorizer.node_read(member.name)]

@@ -16,6 +16,8 @@ from lictor.pb.lictor.v1 import gossip_pb2
 log = logging.getLogger("agent.http")
 
 REFRESH_INTERVAL_S = 5.0
+FIRST_INTERVAL_S = 0.5
+"""Until there are any."""
 CALL_TIMEOUT_S = 2.0
 
 
@@ -29,7 +31,7 @@ def distance_s(a: gossip_pb2.Coordinate, b: gossip_pb2.Coordinate) -> float:
 
 
 class Distances:
-    """Keeps the WAN coordinates while there are other datacenters."""
+    """Keeps the WAN coordinates; client agents have none."""
 
     def __init__(self, gossip: Gossip, datacenter: str) -> None:
         self._gossip = gossip
@@ -39,7 +41,8 @@ class Distances:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        if self._gossip.with_wan:
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -60,8 +63,8 @@ class Distances:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(REFRESH_INTERVAL_S)
-            if len({member.tags.get("dc", "") for member in self._gossip.wan.members.values()}) < 2:
+            await asyncio.sleep(REFRESH_INTERVAL_S if self.coordinates else FIRST_INTERVAL_S)
+            if not self._gossip.wan.members:
                 continue
             try:
                 request = gossip_pb2.CoordinatesRequest(pool=gossip_pb2.POOL_WAN)

@@ -63,7 +63,7 @@ class Gossip:
         self._daemon = DaemonChannel(data_dir, "gossipd")
         self.lan = Members(gossip_pb2.POOL_LAN)
         self.wan = Members(gossip_pb2.POOL_WAN)
-        self._with_wan = with_wan
+        self.with_wan = with_wan
         self._tags: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -81,7 +81,7 @@ class Gossip:
     def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._tasks.append(loop.create_task(self._follow(self.lan)))
-        if self._with_wan:
+        if self.with_wan:
             self._tasks.append(loop.create_task(self._follow(self.wan)))
 
     async def stop(self) -> None:

@@ -18,6 +18,7 @@ META = "meta.json"
 STATE = "state.bin"
 SUMS = "SHA256SUMS"
 CHUNK_BYTES = 1 << 20
+GZIP_HEADER_BYTES = 10
 META_MAX_BYTES = 1 << 20
 SUMS_MAX_BYTES = 1 << 16
 
@@ -80,7 +81,8 @@ def _read_parts(file: IO[bytes], state: IO[bytes]) -> ArchiveMeta:
             while unzipped.read(CHUNK_BYTES):
                 pass
     except gzip.BadGzipFile as error:
-        raise ArchiveError("failed to decompress snapshot: gzip: invalid header") from error
+        reason = "gzip: invalid header" if file.tell() >= GZIP_HEADER_BYTES else "unexpected EOF"
+        raise ArchiveError(f"failed to decompress snapshot: {reason}") from error
     except (EOFError, zlib.error) as error:
         raise ArchiveError(f"failed to decompress snapshot: {error}") from error
     except tarfile.TarError as error:
