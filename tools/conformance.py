@@ -5,8 +5,8 @@ beside the checkout). Each file says in `agent` which kind of agent it expects. 
 request through FastAPI, file names pick files, `-v` shows every difference, everything after `--` goes to the replayer.
 
 `--via follower` asks a server n1 that follows n2 (with n3 as third); `--via client` a client agent n1 of the server n2.
-Then the files of VIA_FILES are played, without the cases of NOT_VIA, whose recorded answers hold only where n1 is the
-one server and the one node there is.
+All files but those of NOT_VIA are played; where an answer depends on what n1 is, tools/conformance_via.py says what is
+expected instead, and which steps these are is printed.
 """
 
 import argparse
@@ -18,40 +18,17 @@ import sys
 from pathlib import Path
 
 from tools.agents import CONSUL, ROOT, Agent, make_agent, running, temporary_folder, wait_until
+from tools.conformance_via import adapt
 
 DEFAULT_FOLDER = ROOT.parent / "shared" / "conformance"
 ACL_TOKEN = "6b1f0c3a-5d2e-4c77-9a10-2f8e4d7c9b01"
 COUNTS = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 FILE_TIMEOUT_S = 300
-VIA_FILES = (
-    *("kv", "txn", "session", "catalog", "health", "blocking", "event"),
-    *("coordinate", "status", "query", "config", "connect", "http", "snapshot"),
-)
-"""Left out: agent, cli, dns, configured (they are about the asked node itself), operator (the Raft configuration is
-another one), acl, acl-fresh (every agent would need the tokens)."""
-ONE_NODE = "lists all nodes or the servers: more than one here"
-OLD_READS = "a stale answer of a follower says how long ago the leader was heard, and may miss the write before it"
-_NOT_VIA_ANY = {
-    ("blocking", "consistency modes"): ONE_NODE,
-    ("catalog", "datacenters and own node"): ONE_NODE,
-    ("health", "own node"): ONE_NODE,
-}
-NOT_VIA = {
-    "client": _NOT_VIA_ANY,
-    "follower": {
-        **_NOT_VIA_ANY,
-        ("kv", "consistency"): OLD_READS,
-        ("txn", "read only"): OLD_READS,
-        ("query", "execute"): OLD_READS,
-        ("status", "leader and peers"): ONE_NODE,
-    },
-}
-"""File and case that are not asked through another agent, and why."""
-QUICK = {
-    "autopilot": {"server_stabilization_time": "1s"},
-    "performance": {"raft_multiplier": 1},
-    "retry_interval": "1s",
-}
+NOT_VIA = ("acl", "acl-fresh", "cli", "dns")
+"""Every agent would need the tokens; about a program and the DNS server of the asked node."""
+PROMPT = {"performance": {"raft_multiplier": 1}, "retry_interval": "1s"}
+STABLE_SOON = {"autopilot": {"server_stabilization_time": "1s"}}
+"""Servers vote sooner; `operator` shows the setting."""
 
 
 def agent_for(kind: str, recordings: Path, folder: Path, lane: str) -> Agent:
@@ -61,12 +38,13 @@ def agent_for(kind: str, recordings: Path, folder: Path, lane: str) -> Agent:
     return make_agent(folder, "n1", "-server", "-bootstrap-expect=1", config=config, config_files=files)
 
 
-def cluster_for(kind: str, via: str, recordings: Path, folder: Path) -> list[Agent]:
+def cluster_for(kind: str, via: str, recordings: Path, folder: Path, quick: bool = True) -> list[Agent]:
     """n1 first, which is asked, then the server it follows or is a client of, and a third server."""
     files = () if kind == "default" else (recordings / "config" / f"{kind}.json",)
+    config = {**PROMPT, **(STABLE_SOON if quick else {})}
 
     def agent(name: str, *flags: str) -> Agent:
-        return make_agent(folder / name, name, *flags, config=QUICK, config_files=files)
+        return make_agent(folder / name, name, *flags, config=config, config_files=files)
 
     leader = agent("n2", "-server", "-bootstrap-expect=1")
     join = f"-retry-join={leader.lan}"
@@ -87,16 +65,10 @@ def all_vote(agents: list[Agent]) -> None:
 
 
 def via_cases(via: str, case_file: Path, folder: Path) -> Path:
-    """The file without the cases that NOT_VIA names."""
-    left_out = {case: reason for (stem, case), reason in NOT_VIA[via].items() if stem == case_file.stem}
-    if not left_out:
-        return case_file
+    """The file with what is expected through the other agent."""
     content = json.loads(case_file.read_bytes())
-    unknown = set(left_out) - {case["name"] for case in content["cases"]}
-    assert not unknown, f"{case_file.name} has no cases {unknown}"
-    for case, reason in left_out.items():
-        print(f"{case_file.stem:12} left out: {case}: {reason}")
-    content["cases"] = [case for case in content["cases"] if case["name"] not in left_out]
+    for step in adapt(via, case_file.stem, content):
+        print(f"{case_file.stem:12} depends on the node: {step}")
     made = folder / case_file.name
     made.write_text(json.dumps(content))
     return made
@@ -116,14 +88,14 @@ def replay(replayer: Path, case_file: Path, agent: Agent, kind: str, extra: list
     return passed, failed, output
 
 
-def ready(agent: Agent) -> None:
-    """Waits until the agent has written its own node into the catalog."""
+def ready(agents: list[Agent]) -> None:
+    """Waits until every agent has written its own node into the catalog."""
 
-    def node_is_complete() -> bool:
-        answer = agent.get("/v1/catalog/node/n1")
-        return bool(answer and answer["Node"].get("TaggedAddresses"))
+    def nodes_are_complete() -> bool:
+        nodes = agents[0].get("/v1/catalog/nodes")
+        return len(nodes) == len(agents) and all(node.get("TaggedAddresses") for node in nodes)
 
-    wait_until("the agent's node is in the catalog", node_is_complete, 60)
+    wait_until("the agents' nodes are in the catalog", nodes_are_complete, 60)
 
 
 def main() -> int:
@@ -142,13 +114,13 @@ def main() -> int:
     for case_file in sorted((recordings / "cases").glob("*.json")):
         if arguments.files and case_file.stem not in arguments.files:
             continue
-        if arguments.via and case_file.stem not in VIA_FILES:
+        if arguments.via and case_file.stem in NOT_VIA:
             print(f"{case_file.stem:12} left out: not for --via")
             continue
         kind = json.loads(case_file.read_bytes()).get("agent", "default")
         with temporary_folder("lictor-conformance-") as folder:
             if arguments.via:
-                agents = cluster_for(kind, arguments.via, recordings, folder)
+                agents = cluster_for(kind, arguments.via, recordings, folder, case_file.stem != "operator")
                 cases = via_cases(arguments.via, case_file, folder)
             else:
                 agents, cases = [agent_for(kind, recordings, folder, arguments.lane)], case_file
@@ -158,7 +130,7 @@ def main() -> int:
                     if arguments.via == "follower":
                         all_vote(agents)
                     if kind in ("default", "full"):
-                        ready(agent)
+                        ready(agents)
                     passed, failed, output = replay(recordings / "replay.py", cases, agent, kind, extra)
             except (TimeoutError, OSError) as error:
                 passed, failed, output = 0, 1, f"{error}\n{agent.log()[-3000:]}"
