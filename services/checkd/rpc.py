@@ -35,48 +35,56 @@ class LocalAgentService(agent_pb2_grpc.LocalAgentServicer):
         self._cache = SnapshotCache(driver.node.state, node_name)
         self._watchers: set[asyncio.Event] = set()
         driver.on_visible_change = self._wake_watchers
+        node = driver.node
+        self._changes: dict[type, Callable[[Any, Moment], None]] = {
+            agent_pb2.RegisterServiceRequest: self._register_service,
+            agent_pb2.DeregisterServiceRequest: lambda asked, now: node.deregister_service(asked.service_id, now),
+            agent_pb2.RegisterCheckRequest: self._register_check,
+            agent_pb2.DeregisterCheckRequest: lambda asked, now: node.deregister_check(asked.check_id, now),
+            agent_pb2.UpdateTtlRequest: lambda asked, now: node.update_ttl(
+                asked.check_id, asked.status, asked.output, now
+            ),
+            agent_pb2.SetMaintenanceRequest: self._set_maintenance,
+        }
 
     async def RegisterService(
         self, request: agent_pb2.RegisterServiceRequest, context: Context
     ) -> agent_pb2.LocalResponse:
-        def change(now: Moment) -> None:
-            definition = service_definition(parse(request.definition_json))
-            self._node.register_service(
-                definition, now, token=request.token, replace_checks=request.replace_existing_checks
-            )
-
-        return await self._answer(change)
+        return await self._answer(request)
 
     async def DeregisterService(
         self, request: agent_pb2.DeregisterServiceRequest, context: Context
     ) -> agent_pb2.LocalResponse:
-        return await self._answer(lambda now: self._node.deregister_service(request.service_id, now))
+        return await self._answer(request)
 
     async def RegisterCheck(self, request: agent_pb2.RegisterCheckRequest, context: Context) -> agent_pb2.LocalResponse:
-        def change(now: Moment) -> None:
-            definition = check_definition(parse(request.definition_json))
-            self._node.register_check(definition, now, token=request.token)
-
-        return await self._answer(change)
+        return await self._answer(request)
 
     async def DeregisterCheck(
         self, request: agent_pb2.DeregisterCheckRequest, context: Context
     ) -> agent_pb2.LocalResponse:
-        return await self._answer(lambda now: self._node.deregister_check(request.check_id, now))
+        return await self._answer(request)
 
     async def UpdateTtl(self, request: agent_pb2.UpdateTtlRequest, context: Context) -> agent_pb2.LocalResponse:
-        return await self._answer(
-            lambda now: self._node.update_ttl(request.check_id, request.status, request.output, now)
-        )
+        return await self._answer(request)
 
     async def SetMaintenance(
         self, request: agent_pb2.SetMaintenanceRequest, context: Context
     ) -> agent_pb2.LocalResponse:
-        return await self._answer(
-            lambda now: self._node.set_maintenance(
-                request.service_id, request.enable, request.reason, request.token, now
+        return await self._answer(request)
+
+    async def Change(
+        self, request_iterator: AsyncIterator[agent_pb2.LocalChanges], context: Context
+    ) -> AsyncIterator[agent_pb2.LocalResponses]:
+        async for batch in request_iterator:
+            changes = [getattr(item, item.WhichOneof("change") or "", None) for item in batch.items]
+            answers = await asyncio.gather(*(self._answer(change) for change in changes))
+            yield agent_pb2.LocalResponses(
+                items=[
+                    agent_pb2.LocalAnswer(id=item.id, response=answer)
+                    for item, answer in zip(batch.items, answers, strict=True)
+                ]
             )
-        )
 
     async def Snapshot(
         self, request: agent_pb2.LocalSnapshotRequest, context: Context
@@ -116,12 +124,29 @@ class LocalAgentService(agent_pb2_grpc.LocalAgentServicer):
         error = await self._sync()
         return agent_pb2.LocalResponse(status=500 if error else 200, error=error, version=self._node.state.version)
 
-    async def _answer(self, change: Callable[[Moment], None]) -> agent_pb2.LocalResponse:
+    async def _answer(self, request: Any) -> agent_pb2.LocalResponse:
+        """Makes the change that the message asks for; answers when it is persisted."""
+        make = self._changes.get(type(request))
+        if make is None:
+            return agent_pb2.LocalResponse(status=400, error="unknown change")
         try:
-            version = await self._driver.change(change)
+            version = await self._driver.change(lambda now: make(request, now))
         except LocalStateError as error:
             return agent_pb2.LocalResponse(status=error.status, error=str(error))
         return agent_pb2.LocalResponse(status=200, version=version)
+
+    def _register_service(self, request: agent_pb2.RegisterServiceRequest, now: Moment) -> None:
+        definition = service_definition(parse(request.definition_json))
+        self._node.register_service(
+            definition, now, token=request.token, replace_checks=request.replace_existing_checks
+        )
+
+    def _register_check(self, request: agent_pb2.RegisterCheckRequest, now: Moment) -> None:
+        definition = check_definition(parse(request.definition_json))
+        self._node.register_check(definition, now, token=request.token)
+
+    def _set_maintenance(self, request: agent_pb2.SetMaintenanceRequest, now: Moment) -> None:
+        self._node.set_maintenance(request.service_id, request.enable, request.reason, request.token, now)
 
     def _wake_watchers(self) -> None:
         for wake in self._watchers:

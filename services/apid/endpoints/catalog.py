@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from apid.core.decoding import DecodeError, Kind, decode
 from apid.core.encoding import to_json
 from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError
@@ -12,21 +10,19 @@ from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.endpoints.bodies import DEREGISTER, REGISTER, Fields, check_row, node_row, service_row
 from apid.endpoints.selection import selection
+from apid.node import versions
 from apid.node.consensus import refusal
 from apid.node.context import Node
 from apid.node.datacenters import datacenters_by_distance
-from apid.node.reading import CACHED_DISCOVERY, DISCOVERY, ReadStyle, VersionKeys, json_response
-from lictor.state import commands, keys, prepare, render
-from lictor.state.machine.catalog import service_index
+from apid.node.reading import CACHED_DISCOVERY, DISCOVERY, ReadStyle, json_response
+from lictor.state import commands, prepare, render
 from lictor.state.queries import catalog
-from lictor.state.queries.instances import names_of
 from lictor.state.writer import Refused
 
 LIST_PARAMETERS = ("dc", "filter", "near", "node-meta", "index", "wait", "stale", "consistent", "max_stale")
 BLOCKING_PARAMETERS = ("dc", "filter", "index", "wait", "stale", "consistent", "max_stale")
 SERVICE_PARAMETERS = (*LIST_PARAMETERS, "tag", "cached")
 NARROWING = frozenset(("filter", "near", "node-meta"))
-SERVICES_INDEX = keys.index("services")
 
 
 def decoded(kind: Kind, request: Request) -> Fields:
@@ -41,21 +37,6 @@ def decoded(kind: Kind, request: Request) -> Fields:
 def narrowed(request: Request) -> bool:
     """Whether the answer depends on more than the listed thing's own index."""
     return bool(request.query) and not NARROWING.isdisjoint(request.params)
-
-
-def service_versions(name: str) -> VersionKeys:
-    """The records whose bytes decide a service's answer.
-
-    A service whose instances are registered under names of differing case has an index for each: those answers are
-    not kept.
-    """
-
-    def versions(found: Sequence[catalog.Placed]) -> tuple[bytes, ...]:
-        if not found or names_of(found) != {name}:
-            return ()
-        return keys.index(service_index(name)), SERVICES_INDEX
-
-    return versions
 
 
 class CatalogEndpoints:
@@ -251,18 +232,16 @@ class CatalogEndpoints:
             lambda txn: catalog.nodes(txn, selection(self._node, request, txn, "CATALOG_NODES")),
             lambda rows: json_response(render.nodes(rows)),
             DISCOVERY,
+            versions=versions.NODES,
         )
 
     def services(self, request: Request) -> Answer:
-        versions: VersionKeys | None = None
-        if not narrowed(request):
-            versions = _services_versions
         return self._reads.answer(
             request,
             lambda txn: catalog.services(txn, selection(self._node, request, txn)),
             lambda tags_of: json_response(render.services(tags_of)),
             CACHED_DISCOVERY,
-            versions=versions,
+            versions=versions.CATALOG if narrowed(request) else versions.SERVICES,
         )
 
     def service(self, request: Request) -> Answer:
@@ -277,7 +256,7 @@ class CatalogEndpoints:
         if not name:
             raise BadRequest("Missing service name")
         tags = request.params.get("tag", ()) if request.query else ()
-        versions = None if connect or tags or narrowed(request) else service_versions(name)
+        own_index_decides = not (connect or tags or narrowed(request))
         return self._reads.answer(
             request,
             lambda txn: catalog.service(
@@ -286,7 +265,7 @@ class CatalogEndpoints:
             lambda pairs: json_response(render.service_nodes(pairs)),
             CACHED_DISCOVERY,
             options,
-            versions,
+            versions.of_service(name) if own_index_decides else versions.CATALOG,
         )
 
     def node_services(self, request: Request) -> Answer:
@@ -305,8 +284,5 @@ class CatalogEndpoints:
             lambda found: json_response(rendering(found)),  # type: ignore[operator]
             style,
             options,
+            versions.CATALOG,
         )
-
-
-def _services_versions(_: object) -> tuple[bytes, ...]:
-    return (SERVICES_INDEX,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from apid.core.errors import BadRequest
 from apid.core.message import Answer, Request
@@ -13,17 +13,15 @@ from apid.endpoints.catalog import (
     BLOCKING_PARAMETERS,
     LIST_PARAMETERS,
     SERVICE_PARAMETERS,
-    SERVICES_INDEX,
     narrowed,
 )
 from apid.endpoints.selection import selection
+from apid.node import versions
 from apid.node.context import Node
-from apid.node.reading import CACHED_DISCOVERY, DISCOVERY, QueryResult, VersionKeys, json_response
-from lictor.state import keys, render
-from lictor.state.machine.catalog import service_index
+from apid.node.reading import CACHED_DISCOVERY, DISCOVERY, QueryResult, json_response
+from lictor.state import render
 from lictor.state.queries import health
-from lictor.state.queries.instances import names_of
-from lictor.state.queries.read import Instance, ReadOptions
+from lictor.state.queries.read import ReadOptions
 from lictor.state.store import ReadTxn
 
 CheckQuery = Callable[[ReadTxn, str, ReadOptions], QueryResult]
@@ -98,6 +96,7 @@ class HealthEndpoints:
             lambda rows: json_response(render.checks(rows)),
             DISCOVERY,
             options,
+            versions.CHECKS,
         )
 
     def service(self, request: Request) -> Answer:
@@ -113,7 +112,7 @@ class HealthEndpoints:
             raise BadRequest("Missing service name")
         tags = request.params.get("tag", ()) if request.query else ()
         passing = _passing(request)
-        versions = None if connect or tags or narrowed(request) else _versions(name)
+        own_index_decides = not (connect or tags or narrowed(request))
         return self._reads.answer(
             request,
             lambda txn: health.service(
@@ -122,7 +121,7 @@ class HealthEndpoints:
             lambda items: json_response(render.instances(items)),
             CACHED_DISCOVERY,
             options,
-            versions,
+            versions.of_service(name) if own_index_decides else versions.CATALOG,
         )
 
 
@@ -136,14 +135,3 @@ def _passing(request: Request) -> bool:
         return parse_bool(text)
     except ValueError:
         raise BadRequest("Invalid value for ?passing") from None
-
-
-def _versions(name: str) -> VersionKeys:
-    """As for the catalog: the service's own index changes with its instances, their nodes and all their checks."""
-
-    def versions(found: Sequence[Instance]) -> tuple[bytes, ...]:
-        if not found or names_of(found) != {name}:
-            return ()
-        return keys.index(service_index(name)), SERVICES_INDEX
-
-    return versions

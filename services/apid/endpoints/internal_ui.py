@@ -7,6 +7,7 @@ from apid.core.message import Answer, Request, Response
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.endpoints.selection import selection
+from apid.node import versions
 from apid.node.context import Node
 from apid.node.reading import PLAIN, json_response
 from lictor.state import render
@@ -76,6 +77,7 @@ class InternalUiEndpoints:
             lambda txn: internal.nodes(txn, selection(self._node, request, txn, "UI_NODES")),
             lambda items: json_response(render.node_dumps(items)),
             PLAIN,
+            versions=versions.CATALOG,
         )
 
     async def node(self, request: Request) -> Response:
@@ -99,4 +101,5 @@ class InternalUiEndpoints:
             lambda txn: internal.services(txn, selection(self._node, request, txn, "HEALTH_SERVICE")),
             lambda items: json_response(render.service_summaries(items)),
             PLAIN,
+            versions=versions.CATALOG,
         )

@@ -9,6 +9,7 @@ from apid.core.message import JSON, Answer, Request, Response
 from apid.core.parameters import parse_uint, raw_bytes
 from apid.core.routes import Operation, Route
 from apid.core.sniff import detect_content_type
+from apid.node import versions
 from apid.node.context import Node
 from apid.node.reading import BARE_ERRORS, json_response
 from lictor.state import commands, render
@@ -90,6 +91,7 @@ class KvEndpoints:
                 _render_entries,
                 BARE_ERRORS,
                 options,
+                versions.KEY_VALUE,
             )
         if not key:
             raise BadRequest("Missing key name")
@@ -114,6 +116,7 @@ class KvEndpoints:
             lambda txn: kv.key_names(txn, prefix, raw_bytes(separator), authorizer),
             render_names,
             BARE_ERRORS,
+            versions=versions.KEY_VALUE,
         )
 
     async def put(self, request: Request) -> Response:

@@ -12,6 +12,7 @@ import grpc
 
 from apid.core.errors import HttpError
 from apid.node import stubs
+from apid.node.batching import Batcher, StreamDown
 from lictor.pb.lictor.v1 import agent_pb2
 from lictor.rpc import DaemonChannel, DaemonNotRunning
 
@@ -22,6 +23,16 @@ MAX_RECONNECT_DELAY_S = 0.5
 CALL_TIMEOUT_S = 30.0
 # How long the copy may lag behind a change before checkd is asked for everything.
 COPY_TIMEOUT_S = 1.0
+_CHANGES = {
+    "RegisterService": "register_service",
+    "DeregisterService": "deregister_service",
+    "RegisterCheck": "register_check",
+    "DeregisterCheck": "deregister_check",
+    "UpdateTtl": "update_ttl",
+    "SetMaintenance": "set_maintenance",
+}
+"""Method → its field of a LocalChange."""
+_Change = tuple[str, Any]
 
 
 class LocalAgent:
@@ -37,6 +48,19 @@ class LocalAgent:
         # The copy must have come this far to show every change that was made through this apid.
         self._wanted_version = 0
         self._task: asyncio.Task[None] | None = None
+        # TTL updates wait for no disk, so they do not wait behind changes that do.
+        self._updates = self._stream()
+        self._registrations = self._stream()
+
+    def _stream(self) -> Batcher[_Change, agent_pb2.LocalResponse]:
+        return Batcher(
+            self._daemon,
+            lambda channel: stubs.local_agent(channel).Change(metadata=self.metadata),
+            _encode_changes,
+            lambda message: [(item.id, item.response) for item in message.items],
+            lambda change: int(change[1].ByteSize()),
+            "checkd",
+        )
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
@@ -44,8 +68,12 @@ class LocalAgent:
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._follow())
+        self._updates.start()
+        self._registrations.start()
 
     async def stop(self) -> None:
+        await self._updates.stop()
+        await self._registrations.stop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -64,7 +92,14 @@ class LocalAgent:
 
     async def call(self, method: str, request: Any) -> None:
         """One change. Errors: HttpError with the status and text that checkd gives."""
-        answer = await self._ask(method, request)
+        stream = self._updates if method == "UpdateTtl" else self._registrations
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                answer = await stream.submit((_CHANGES[method], request))
+        except StreamDown as down:
+            raise HttpError(str(down)) from None
+        except TimeoutError:
+            raise HttpError("checkd: Deadline Exceeded") from None
         if answer.status != 200:
             raise HttpError(answer.error, answer.status or 500)
         self._wanted_version = max(self._wanted_version, answer.version)
@@ -139,3 +174,9 @@ class LocalAgent:
             self.services, self.checks = services, checks
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _encode_changes(batch: list[tuple[int, _Change]]) -> agent_pb2.LocalChanges:
+    return agent_pb2.LocalChanges(
+        items=[agent_pb2.LocalChange(id=number, **{field: request}) for number, (field, request) in batch]
+    )

@@ -21,6 +21,7 @@ from apid.core.read_options import INDEX_WAIT_FRACTION, ReadRequest, parse_read,
 from apid.node.consensus import Consensus
 from apid.node.query_cache import CacheState, QueryCache
 from apid.node.state import Changes, StateReader
+from apid.node.versions import VersionKeys
 from lictor import telemetry
 from lictor.config.runtime import RuntimeConfig
 from lictor.state.lmdb_store import LmdbTxn
@@ -63,7 +64,6 @@ class QueryResult(Protocol):
 
 Query: TypeAlias = Callable[[ReadTxn], QueryResult]
 Render: TypeAlias = Callable[[Any], Response]
-VersionKeys: TypeAlias = Callable[[Any], tuple[bytes, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,7 @@ class Reads:
     ) -> Answer:
         """The answer to a reading request.
 
-        `versions` gives, for the query's value, the keys of records whose bytes decide the answer completely: with
-        them it may be kept and given again while they are unchanged. No keys: it may not.
+        `versions` names the records that decide the answer completely: with them it may be kept and given again.
         """
         if options is None:
             options = self.parse(request)
@@ -125,7 +124,7 @@ class Reads:
                     response = _respond(result, render, style, options.level, KNOWN_LEADER, CONTACT_NOW)
                 except (HttpError, QueryError) as error:
                     return _refuse(request, error, style)
-                if seen and None not in seen:
+                if seen and seen[0] is not None:
                     response.fresh = _freshness(state, version_keys, seen)
                 return response
         return self._answer_later(request, query, render, style, options)
