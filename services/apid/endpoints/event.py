@@ -15,7 +15,7 @@ from apid.core.read_options import INDEX_WAIT_FRACTION, wait_limit_ns
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.node.context import Node
-from apid.node.events import UserEvent
+from apid.node.events import EventRefused, UserEvent
 from apid.node.reading import json_response
 from lictor import regexp
 
@@ -81,7 +81,13 @@ class EventEndpoints:
         event = UserEvent(
             str(uuid.uuid4()), request.tail, request.body or None, node_filter, service_filter, tag_filter
         )
-        await node.events.fire(event)
+        try:
+            await node.events.fire(event)
+        except EventRefused as refusal:
+            # A server's own words for it; a client agent repeats what its server says.
+            far = "" if node.config.server_mode else "rpc error making call: "
+            reason = f'error broadcasting event to segment "": {refusal}'
+            raise HttpError(f"{far}1 error occurred:\n\t* {reason}\n\n") from None
         return json_response(to_json(event_dict(event)))
 
     async def list_recent(self, request: Request) -> Response:

@@ -9,6 +9,7 @@ from collections import deque
 from typing import Any
 
 import grpc
+import msgpack
 import msgspec
 
 from apid.core import event_filters
@@ -30,6 +31,10 @@ INTERNAL_PREFIX = "consul:"
 EVENT_PREFIX = "consul:event:"
 
 
+class EventRefused(Exception):
+    """The pool does not take an event; the text says why."""
+
+
 class UserEvent(msgspec.Struct, frozen=True):
     """One event as fired over HTTP; `payload` is None when it is empty."""
 
@@ -49,44 +54,34 @@ class UserEvent(msgspec.Struct, frozen=True):
 
 
 def to_wire(event: UserEvent) -> bytes:
-    """The envelope in which events travel (MessagePack, Consul's field names)."""
-    return msgspec.msgpack.encode(
-        {
-            "ID": event.id,
-            "Name": event.name,
-            "Payload": event.payload,
-            "NodeFilter": event.node_filter,
-            "ServiceFilter": event.service_filter,
-            "TagFilter": event.tag_filter,
-            "Version": event.version,
-            "LTime": 0,
-        }
-    )
+    """The envelope in which events travel: MessagePack with Consul's field names; what is empty is left out."""
+    optional = {"p": event.payload, "nf": event.node_filter, "sf": event.service_filter, "tf": event.tag_filter}
+    fields = {"ID": event.id, "n": event.name, "v": event.version}
+    fields |= {name: value for name, value in optional.items() if value}
+    packed: bytes = msgpack.packb(fields)
+    return packed
 
 
 def from_wire(raw: bytes, lamport_time: int) -> UserEvent | None:
     """The event in an envelope; None when it is not one."""
     try:
-        fields: Any = msgspec.msgpack.decode(raw)
-        payload = fields.get("Payload")
+        fields: Any = msgpack.unpackb(raw, raw=True)
         return UserEvent(
-            id=str(uuid.UUID(_text(fields.get("ID")))),
-            name=_text(fields.get("Name")),
-            payload=payload.encode() if isinstance(payload, str) else payload,
-            node_filter=_text(fields.get("NodeFilter")),
-            service_filter=_text(fields.get("ServiceFilter")),
-            tag_filter=_text(fields.get("TagFilter")),
-            version=int(fields.get("Version", EVENT_VERSION)),
+            id=str(uuid.UUID(_text(fields.get(b"ID")))),
+            name=_text(fields.get(b"n")),
+            payload=fields.get(b"p") or None,
+            node_filter=_text(fields.get(b"nf")),
+            service_filter=_text(fields.get(b"sf")),
+            tag_filter=_text(fields.get(b"tf")),
+            version=int(fields.get(b"v", EVENT_VERSION)),
             lamport_time=lamport_time,
         )
-    except (msgspec.DecodeError, AttributeError, TypeError, ValueError):
+    except (msgpack.UnpackException, AttributeError, TypeError, ValueError):
         return None
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
 
 
 class Events:
@@ -118,7 +113,7 @@ class Events:
         return self._changed
 
     async def fire(self, event: UserEvent) -> None:
-        """Errors: HttpError, e.g. for an event that is too large."""
+        """Errors: EventRefused for one that is too large, HttpError."""
         message = gossip_pb2.FireEventRequest(name=EVENT_PREFIX + event.name, payload=to_wire(event), coalesce=False)
         try:
             stub = stubs.gossip(self._daemon.channel())
@@ -128,7 +123,7 @@ class Events:
         except grpc.aio.AioRpcError as error:
             raise HttpError(error.details() or error.code().name) from None
         if answer.error:
-            raise HttpError(answer.error)
+            raise EventRefused(answer.error)
 
     async def _follow(self) -> None:
         while True:

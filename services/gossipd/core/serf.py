@@ -337,7 +337,7 @@ class Serf:
         event = UserEvent(self.events.clock.time, name, payload, coalesce)
         encoded = self.context.codec.encode(event)
         if len(encoded) > limit_bytes:
-            raise EventTooLarge(f"user event exceeds configured limit of {limit_bytes} bytes after encoding")
+            raise EventTooLarge(f"encoded user event exceeds configured limit of {limit_bytes} bytes after encoding")
         self.events.clock.increment()
         self.handle_user_event(event)
         self.event_queue.queue(encoded)
