@@ -108,6 +108,8 @@ NODES = {
         NOERROR QR AA RD
         far.node.consul. 0 CNAME plain.node.consul.
         plain.node.consul. 0 A 10.5.0.1
+        plain.node.consul. 0 TXT "bare"
+        plain.node.consul. 0 TXT "k=v"
         """,
     "dual.node.consul A": "NOERROR QR AA RD\ndual.node.consul. 0 A 10.5.0.9",
     "dual.node.consul AAAA": "NOERROR QR AA RD\ndual.node.consul. 0 AAAA 2001:db8::9",
@@ -449,6 +451,14 @@ def test_a_name_that_leads_to_a_service_shows_as_many_instances_as_plain_udp(lim
     world.node("front", "10.1.2.1", service="front", port=1, address="web.service.consul")
     assert len(lines(world.ask("front.service.consul A", edns=4096).answer)) == 1 + count
     assert len(lines(world.ask("front.service.consul SRV", tcp=True).additional)) == min(count, 5)
+
+
+def test_a_name_that_leads_to_a_service_shows_no_more_addresses_than_the_record_limit() -> None:
+    world = World(a_record_limit=2)
+    for number in range(12):
+        world.node(f"w{number}", f"10.1.1.{number}", service="web", port=1)
+    world.node("front", "10.1.2.1", service="front", port=1, address="web.service.consul")
+    assert len(lines(world.ask("front.service.consul A", edns=4096).answer)) == 1 + 2
 
 
 def test_node_meta_in_the_additional_section_can_be_turned_off() -> None:

@@ -206,6 +206,13 @@ async def test_delegation_records_of_our_domain_are_asked_of_its_parent() -> Non
         assert len(server.asked) == 1
 
 
+async def test_delegation_records_of_reverse_names_are_asked_of_their_parent() -> None:
+    async with upstream(lambda query, over_tcp: reply(query, rcode=dns.rcode.NXDOMAIN)) as (server, address):
+        answer, _ = await ask(world_with(address), "1.0.0.127.in-addr.arpa DS")
+        assert answer.rcode() == dns.rcode.NXDOMAIN
+        assert len(server.asked) == 1
+
+
 async def test_names_for_addresses_are_resolved_with_our_ttl() -> None:
     def chain(query: dns.message.Message, over_tcp: bool) -> list[bytes]:
         assert query.question[0].rdtype == dns.rdatatype.A
@@ -232,7 +239,7 @@ async def test_names_for_addresses_are_resolved_with_our_ttl() -> None:
         assert "edge.example.com. 60 A 198.51.100.1" in text(answer)
 
 
-async def test_long_chains_are_cut_to_five_records_without_edns() -> None:
+async def test_what_instances_names_lead_to_is_cut_to_five_records_without_edns() -> None:
     def many(query: dns.message.Message, over_tcp: bool) -> list[bytes]:
         if not over_tcp:
             return reply(query, flags=dns.flags.TC)
@@ -240,11 +247,13 @@ async def test_long_chains_are_cut_to_five_records_without_edns() -> None:
 
     async with upstream(many) as (_, address):
         world = world_with(address)
-        world.node("named", "www.example.com")
-        answer, _ = await ask(world, "named.node.consul A")
+        world.node("named", "www.example.com", service="web", port=1)
+        answer, _ = await ask(world, "web.service.consul A", tcp=True)
         assert sum(map(len, answer.answer)) == 6
-        answer, _ = await ask(world, "named.node.consul A", use_edns=0, payload=4096)
+        answer, _ = await ask(world, "web.service.consul A", use_edns=0, payload=4096)
         assert sum(map(len, answer.answer)) == 21
+        answer, _ = await ask(world, "named.node.consul A")
+        assert sum(map(len, answer.answer)) == 21, "what a node's name leads to is told as a whole"
 
 
 async def test_unresolvable_names_leave_the_bare_cname() -> None:

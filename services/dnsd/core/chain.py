@@ -12,19 +12,11 @@ from dnsd.core.needs import OutsideAddresses, RecordsMaking, Unavailable
 from dnsd.core.question import Question
 from dnsd.core.records import AAAA, ANY, CNAME, IN, A, Record
 
-MAX_CHAIN_RECORDS = 5
-"""How many records of a chain are sent to who did not use EDNS."""
 CHAIN_KINDS = frozenset({CNAME, A, AAAA})
 
 
 def resolve_name(context: Context, target: Name) -> RecordsMaking:
-    """The records that the target leads to, limited in number; none when that cannot be found out."""
-    found: list[Record] = yield from _look_up(context, target)
-    chain = [record for record in found if record.kind in CHAIN_KINDS]
-    return chain if context.question.edns else chain[:MAX_CHAIN_RECORDS]
-
-
-def _look_up(context: Context, target: Name) -> RecordsMaking:
+    """The records that the target leads to; none when that cannot be found out."""
     folded = names.fold(target)
     zone = context.settings.zone_of(folded)
     if zone is not None and len(folded) > len(zone):
@@ -41,7 +33,8 @@ def _look_up(context: Context, target: Name) -> RecordsMaking:
             depth=context.depth - 1,
         )
         answer = yield from context.answer_in_zone(inner)
-        found = [record for group in answer.groups for record in group.answers]
+        groups = answer.groups[: answer.group_limit or None]
+        found = [record for group in groups for record in group.answers]
         return found[: context.settings.plain_answer_limit] if answer.trims else found
     if not context.settings.has_recursors:
         return []

@@ -31,15 +31,23 @@ def _refuse_outside(context: Context) -> Handling:
     return _answered(recursion.refuse())
 
 
+def _is_for_parent(question: Question, settings: Settings) -> bool:
+    """The parent of a zone answers for its DS record (RFC 4035 3.1.4.1): with recursors that is theirs to say."""
+    return question.kind == DS and settings.has_recursors
+
+
+def _is_reverse(question: Question, settings: Settings, zone: Name | None) -> bool:
+    return zone is None and is_under(question.folded, ARPA) and not _is_for_parent(question, settings)
+
+
 def _is_ours(question: Question, settings: Settings, zone: Name | None) -> bool:
-    # The parent of a zone answers for its DS record (RFC 4035 3.1.4.1): with recursors that is theirs to say.
-    return zone is not None and not (question.kind == DS and settings.has_recursors)
+    return zone is not None and not _is_for_parent(question, settings)
 
 
 Condition = Callable[[Question, Settings, Name | None], bool]
 
 HANDLERS: tuple[tuple[str, Condition, Callable[[Context], Handling]], ...] = (
-    ("reverse", lambda question, settings, zone: zone is None and is_under(question.folded, ARPA), answer_reverse),
+    ("reverse", _is_reverse, answer_reverse),
     ("apex soa", lambda question, settings, zone: zone is not None and question.kind == SOA, answer_soa),
     ("apex ns", lambda question, settings, zone: zone is not None and question.kind == NS, answer_ns),
     ("transfer", lambda question, settings, zone: zone is not None and question.kind == AXFR, _refuse_transfer),

@@ -9,7 +9,7 @@ import msgspec
 
 from dnsd.core import facts, names, records
 from dnsd.core.answer import Answer, Group
-from dnsd.core.chain import resolve_name
+from dnsd.core.chain import CHAIN_KINDS, resolve_name
 from dnsd.core.context import Context
 from dnsd.core.facts import CRITICAL, Instance, QueryResult
 from dnsd.core.names import InvalidName, Name
@@ -23,6 +23,8 @@ from dnsd.core.records import AAAA, ANY, NOERROR, SERVFAIL, SRV, TXT, A, Record
 ADDRESS_KINDS = {A: frozenset({A}), AAAA: frozenset({AAAA}), ANY: frozenset({A, AAAA}), TXT: frozenset({A, AAAA})}
 """Which address records answer which type; TXT gets both (recorded)."""
 NO_KINDS: frozenset[int] = frozenset()
+MAX_CHAIN_RECORDS = 5
+"""How many records of what an instance's name leads to are sent to who did not use EDNS."""
 SHARE = 512
 """Instances put in random order at a time."""
 LEAST_ADDRESS_BYTES = 16
@@ -230,7 +232,10 @@ def _name_group(context: Context, instance: Instance, text: str, datacenter: str
     if not target:
         return None
     found: list[Record] = yield from resolve_name(context, target)
-    chain = tuple([msgspec.structs.replace(record, ttl_s=ttl_s) for record in found])
+    usable = [record for record in found if record.kind in CHAIN_KINDS]
+    if not context.question.edns:
+        usable = usable[:MAX_CHAIN_RECORDS]
+    chain = tuple([msgspec.structs.replace(record, ttl_s=ttl_s) for record in usable])
     if context.question.kind == SRV:
         return Group((_srv_record(context, instance, target, datacenter, ttl_s),), chain)
     return Group((records.cname(context.question.name, target, ttl_s), *chain))
