@@ -43,7 +43,10 @@ test: build ## build and all tests but those of `make compat`
 
 .PHONY: compat
 compat: build ## unmodified clients: py-consul, npm consul, Traefik, Patroni, Ansible, Prometheus, nginx
-	$(BIN)/python -m pytest tests/compat
+	@# The failover waits for a session to expire: it runs beside the others, and is shown after them.
+	@$(BIN)/python -m pytest tests/compat/test_patroni.py >$(VENV)/patroni.log 2>&1 & patroni=$$!; \
+	$(BIN)/python -m pytest tests/compat --ignore=tests/compat/test_patroni.py; others=$$?; \
+	wait $$patroni; failover=$$?; cat $(VENV)/patroni.log; test $$others = 0 -a $$failover = 0
 
 .PHONY: lint
 lint: build ## ruff, strict types, import rules, protobuf lint

@@ -7,9 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.compat.backends import Backends
+from tests.compat.programs import install_ahead
 from tools.agents import Agent, make_agent, running
 
 CONFIGURATION = {"performance": {"raft_multiplier": 1}, "telemetry": {"prometheus_retention_time": "60s"}}
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _clients() -> None:
+    """Installed while the first tests run."""
+    install_ahead()
 
 
 @pytest.fixture(scope="package")

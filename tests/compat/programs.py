@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,19 +45,40 @@ def installed(name: str, command: list[str]) -> Path:
     """The cached folder `name`; made by `command`, in which {folder} is replaced, when it is not there yet."""
     CACHE.mkdir(parents=True, exist_ok=True)
     target = CACHE / name
-    with open(CACHE / ".lock", "w") as lock:
+    with open(CACHE / f".{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             folder = Path(tempfile.mkdtemp(dir=CACHE))
-            argv = [word.replace("{folder}", str(folder)) for word in command]
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
-            if done.returncode:
+            try:
+                _install(name, [word.replace("{folder}", str(folder)) for word in command])
+            except AssertionError:
                 shutil.rmtree(folder)
-                raise AssertionError(f"cannot install {name}: {' '.join(argv)}\n{done.stdout}{done.stderr}")
+                raise
             # Programs that refuse to run as root read it, too.
             folder.chmod(0o755)
             folder.rename(target)
     return target
+
+
+def _install(name: str, argv: list[str]) -> None:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"cannot install {name}: {' '.join(argv)}: no end within {INSTALL_TIMEOUT_S} s") from None
+    if done.returncode:
+        raise AssertionError(f"cannot install {name}: {' '.join(argv)}\n{done.stdout}{done.stderr}")
+
+
+def install_ahead() -> None:
+    """Starts all installations on threads; whoever needs one waits for it, and is told when it failed."""
+    for install, name in (*((python_client, name) for name in PYTHON_CLIENTS), (node_client, "consul")):
+        threading.Thread(target=_installed_or_later, args=(install, name), daemon=True).start()
+
+
+def _installed_or_later(install: Callable[[str], Path], name: str) -> None:
+    # The test that needs it tries again and says why it cannot be.
+    with contextlib.suppress(AssertionError):
+        install(name)
 
 
 def python_client(name: str) -> Path:
