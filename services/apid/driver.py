@@ -32,7 +32,7 @@ from apid.web.documentation import Documentation
 from apid.web.listeners import UNIX_PREFIX, ListenError, open_sockets
 from apid.web.server import HttpServer
 from lictor import telemetry
-from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, config_path
+from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, TlsConfig, config_path
 from lictor.rpc import SERVER_OPTIONS, DaemonServer
 from lictor.telemetry.serving import DaemonMetrics
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import ssl
 
     from apid.public.server import PublicServer
+    from apid.public.tls import Certificates
     from lictor.agent.link import SupervisorLink
 
 log = logging.getLogger("agent")
@@ -115,6 +116,7 @@ class Apid:
         telemetry.PROCESS.before_reading.append(self._http.lane.cache.tell)
         self._forward: grpc.aio.Server | None = None
         self._public: PublicServer | None = None
+        self._public_tls: Certificates | None = None
         self._tls: ssl.SSLContext | None = None
 
     async def run(self) -> int:
@@ -219,7 +221,11 @@ class Apid:
         # Only agents that have the port pay for its modules.
         from apid.public.server import PublicServer
 
-        self._public = PublicServer(self._dispatcher)
+        if config.tls.cert_file and config.tls.key_file:
+            from apid.public.tls import Certificates
+
+            self._public_tls = Certificates(config.tls)
+        self._public = PublicServer(self._dispatcher, self._public_tls.credentials if self._public_tls else None)
         await self._public.start(config.addresses.grpc, config.ports.grpc)
         for address in config.addresses.grpc:
             log.info("Started gRPC server: address=%s:%d network=tcp", address, config.ports.grpc)
@@ -232,13 +238,19 @@ class Apid:
         self._node.reads.config = config
         self._metrics.reconfigure(config.telemetry)
         self._http.lane.connections.maximum = config.limits.http_max_conns_per_client
+        try:
+            self._reload_certificates(config.tls)
+        except ListenError as error:
+            log.error("certificates stay as they were: error=%s", error)
+
+    def _reload_certificates(self, tls: TlsConfig) -> None:
+        """Errors: ListenError."""
         if self._tls is not None:
             from apid.web.tls import reload_files
 
-            try:
-                reload_files(self._tls, config.tls)
-            except ListenError as error:
-                log.error("certificates stay as they were: error=%s", error)
+            reload_files(self._tls, tls)
+        if self._public_tls is not None:
+            self._public_tls.reload(tls)
 
     async def _stop(self) -> None:
         node = self._node
