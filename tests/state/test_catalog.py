@@ -77,7 +77,7 @@ def test_a_name_is_taken_over_only_from_an_unhealthy_node() -> None:
     )
     machine.register("n1", None, check("serfHealth", "critical"), node_id=IDS[0])
     assert machine.register("n1", node_id=IDS[1]) == c.Done()
-    found = catalog.node_services(machine.txn, IDS[1][:35]).value
+    found = catalog.node_services(machine.txn, IDS[1][:34]).value
     assert found is not None and found.node.id == IDS[1], "the old ID no longer leads to the node"
 
 

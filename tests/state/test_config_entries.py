@@ -9,7 +9,8 @@ import pytest
 from lictor.state import commands as c
 from lictor.state.config_decoding import decode_entry, validate_entry
 from lictor.state.config_entries import config_body, problem_of
-from lictor.state.discovery.compile import Overrides, chain_dict, compile_chain
+from lictor.state.discovery.compile import chain_dict, compile_chain
+from lictor.state.discovery.customization import Overrides
 from lictor.state.queries import discovery
 from lictor.state.queries.read import QueryError
 from lictor.state.writer import Refused
@@ -186,7 +187,7 @@ def test_redirects_in_a_circle_are_refused() -> None:
     machine = Machine()
     machine(config("service-resolver", "a", Redirect={"Service": "b"}))
     assert machine(config("service-resolver", "b", Redirect={"Service": "a"})) == c.Failed(
-        'detected circular resolver redirect: ["b.default.dc1" -> "a.default.dc1" -> "b.default.dc1"]'
+        "detected circular resolver redirect: [b.default.dc1 -> a.default.dc1 -> b.default.dc1]"
     )
 
 
@@ -217,7 +218,8 @@ def test_an_overridden_protocol_that_cannot_route_leaves_the_plain_resolver() ->
         ),
         (
             {"Kind": "service-splitter", "Splits": [{"Weight": {}}]},
-            "1 error(s) decoding:\n\n* 'Splits[0].Weight' expected number, got unconvertible type 'dict'",
+            "1 error(s) decoding:\n\n* 'Splits[0].Weight' expected type 'float32', "
+            "got unconvertible type 'map[string]interface {}'",
         ),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_template_is_filled_in_from_the_name_asked_for() -> None:
             _query("q", service={"Service": "x", "Failover": {"NearestN": -1}}),
             "Invalid prepared query: Bad NearestN '-1', must be >= 0",
         ),
-        (_query("q", ttl="-5s"), "Invalid prepared query: Bad DNS TTL '-5000000000', must be >=0"),
+        (_query("q", ttl="-5s"), "Invalid prepared query: DNS TTL '-5000000000', must be >=0"),
         (_query("q", template={"Type": "x"}), "failed compiling template: Bad Template.Type 'x'"),
     ],
 )

@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lictor.connect.spiffe import ServiceIdentity, SigningIdentity, SpiffeError, parse_identity
+from lictor.state.gotext import quote
 from lictor.state.rows import CARoot
 
 SECOND_NS = 1_000_000_000
+NO_PEM = "no PEM-encoded data found"
 ROOT_LIFETIME_YEARS = 10
 CROSS_SIGNED_LIFETIME = timedelta(days=7)
 """Longer than a leaf of the default lifetime lives on after a rotation."""
@@ -78,6 +80,8 @@ def new_private_key(kind: str = "ec", bits: int = 256) -> str:
 @lru_cache(maxsize=REMEMBERED_KEYS)
 def parse_private_key(pem: str) -> PrivateKey:
     """Errors: CertificateError."""
+    if "-----BEGIN " not in pem:
+        raise CertificateError(f"error parsing private key {quote(pem)}: {NO_PEM}")
     try:
         key = serialization.load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -90,6 +94,8 @@ def parse_private_key(pem: str) -> PrivateKey:
 @lru_cache(maxsize=REMEMBERED_KEYS)
 def parse_certificate(pem: str) -> x509.Certificate:
     """The first certificate of a PEM text. Errors: CertificateError."""
+    if "-----BEGIN " not in pem:
+        raise CertificateError(NO_PEM)
     try:
         return x509.load_pem_x509_certificate(pem.encode())
     except ValueError as error:

@@ -1,7 +1,7 @@
 """Expressions checked against an endpoint's fields and turned into one function.
 
-Missing fields are zero, missing map keys make `==` false and `!=` true. A selector that goes through a list asks
-whether any element matches; a negated operator whether none does.
+Missing fields are zero; a missing map key makes `==`, `in` and `is not empty` false and all others true. A selector
+that goes through a list asks whether the operator, negated or not, holds for any element.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lictor import regexp
 from lictor.filter.fields import FieldType, ListOf, MapOf, Scalar, Struct
 from lictor.filter.grammar import All, Any_, Expression, Match, Not, Operator, SyntaxProblem, parse
+from lictor.regexp import RegexpError, compiled
 from lictor.state.gotext import quote
 
 FAILED = "Failed to create boolean expression evaluator: "
@@ -33,7 +33,9 @@ _NEGATIONS = {
     Operator.IS_NOT_EMPTY: Operator.IS_EMPTY,
     Operator.NOT_MATCHES: Operator.MATCHES,
 }
+_FALSE_WHEN_MISSING = (Operator.EQUAL, Operator.IN, Operator.IS_NOT_EMPTY)
 _MISSING = object()
+"""What a map has under a key that is not there."""
 
 
 def compile_filter(text: str, fields: Struct) -> Predicate:
@@ -63,11 +65,14 @@ def _compile(expression: Expression, fields: Struct) -> Predicate:
 def _compile_match(match: Match, fields: Struct) -> Predicate:
     path, kind = _resolve(match.selector, fields)
     operator = _NEGATIONS.get(match.operator, match.operator)
-    leaf = _leaf(match, operator, kind)
-    found = _walk(path, leaf)
-    if operator is match.operator:
-        return found
-    return lambda element: not found(element)
+    plain = _leaf(match, operator, kind)
+    negated = operator is not match.operator
+    when_missing = match.operator not in _FALSE_WHEN_MISSING
+
+    def leaf(value: Any) -> bool:
+        return when_missing if value is _MISSING else plain(value) is not negated
+
+    return _walk(path, leaf)
 
 
 def _resolve(selector: tuple[str, ...], fields: Struct) -> tuple[Path, FieldType]:
@@ -104,28 +109,28 @@ def _leaf(match: Match, operator: Operator, kind: FieldType) -> Predicate:
     if operator is Operator.EQUAL and isinstance(kind, Scalar):
         wanted = _coerce(match, kind)
         zero = _ZEROS[kind]
-        return lambda value: (zero if value is None else value) == wanted and value is not _MISSING
+        return lambda value: bool((zero if value is None else value) == wanted)
     if operator is Operator.IN:
         return _membership(match, kind)
     if operator is Operator.MATCHES and kind is Scalar.STRING:
         try:
-            pattern = regexp.compiled(match.value)
-        except regexp.RegexpError as error:
+            pattern = compiled(match.value)
+        except RegexpError as error:
             raise FilterError(f"Failed to compile regular expression {quote(match.value)}: {error}") from error
-        return lambda value: value is not _MISSING and pattern.found_in(value or "")
+        return lambda value: pattern.found_in(value or "")
     if operator is Operator.IS_EMPTY and isinstance(kind, (ListOf, MapOf)):
-        return lambda value: value is _MISSING or not value
+        return lambda value: not value
     raise _unsupported(match)
 
 
 def _membership(match: Match, kind: FieldType) -> Predicate:
     if kind is Scalar.STRING:
-        return lambda value: value is not _MISSING and match.value in (value or "")
+        return lambda value: match.value in (value or "")
     if isinstance(kind, MapOf):
-        return lambda value: value is not _MISSING and match.value in (value or ())
+        return lambda value: match.value in (value or ())
     if isinstance(kind, ListOf) and isinstance(kind.element, Scalar):
         wanted = _coerce(match, kind.element)
-        return lambda value: value is not _MISSING and wanted in (value or ())
+        return lambda value: wanted in (value or ())
     raise _unsupported(match)
 
 

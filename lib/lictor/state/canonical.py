@@ -8,23 +8,33 @@ dictionaries that came from JSON.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from lictor.state.gotext import DurationError, format_duration, parse_duration_ns
 
 WHOLE_FLOAT_MAX = 1e21
 """Go prints greater floats with an exponent."""
+EXACT_INTEGER_MAX = 1 << 53
+"""Greater integers are not exact as floats."""
 
 
 def value(item: Any) -> Any:
-    """A free-form value: maps sorted, whole floats as integers."""
+    """A free-form value: maps sorted, numbers as Go prints the floats that they are to it."""
     if isinstance(item, dict):
         return {key: value(item[key]) for key in sorted(item)}
     if isinstance(item, list):
         return [value(element) for element in item]
     if isinstance(item, float) and item.is_integer() and abs(item) < WHOLE_FLOAT_MAX:
-        return int(item)
+        return _whole(item)
+    if isinstance(item, int) and abs(item) > EXACT_INTEGER_MAX:
+        return _whole(float(item)) if abs(item) < WHOLE_FLOAT_MAX else float(item)
     return item
+
+
+def _whole(number: float) -> int:
+    """With as many digits as tell the float from others, zeros after them."""
+    return int(Decimal(repr(number)))
 
 
 def _filled(pairs: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +96,7 @@ def proxy(item: Mapping[str, Any] | None) -> dict[str, Any]:
             "LocalServiceAddress": item.get("LocalServiceAddress"),
             "LocalServicePort": item.get("LocalServicePort"),
             "Config": value(config) if config else None,
-            "Upstreams": [upstream(entry) for entry in item.get("Upstreams") or []],
+            "Upstreams": [upstream(entry or {}) for entry in item.get("Upstreams") or []],
             "MeshGateway": mesh_gateway(item.get("MeshGateway")),
             "Expose": expose(item.get("Expose")),
         }
@@ -98,11 +108,13 @@ def connect(item: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def check_definition(item: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A check's Definition. Errors: gotext.DurationError."""
+    """A check's Definition; the TTL stays a number of nanoseconds. Errors: gotext.DurationError."""
     item = item or {}
     headers = item.get("Header") or {}
+    ttl = item.get("TTL")
     shown = {
         "Interval": duration_text(item.get("Interval") or item.get("IntervalDuration")),
+        "OutputMaxSize": item.get("OutputMaxSize"),
         "Timeout": duration_text(item.get("Timeout") or item.get("TimeoutDuration")),
         "DeregisterCriticalServiceAfter": duration_text(
             item.get("DeregisterCriticalServiceAfter") or item.get("DeregisterCriticalServiceAfterDuration")
@@ -120,7 +132,7 @@ def check_definition(item: Mapping[str, Any] | None) -> dict[str, Any]:
         "GRPCUseTLS": bool(item.get("GRPCUseTLS")),
         "AliasNode": item.get("AliasNode"),
         "AliasService": item.get("AliasService"),
-        "TTL": duration_text(item.get("TTL")),
+        "TTL": parse_duration_ns(ttl) if isinstance(ttl, str) and ttl else ttl,
     }
     return _filled(shown)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,10 +20,34 @@ KINDS = (SERVICE_DEFAULTS, PROXY_DEFAULTS, ROUTER, SPLITTER, RESOLVER)
 GLOBAL = "global"
 """The one name of proxy-defaults."""
 DEFAULT_NAMESPACE = "default"
+SUBSET_LENGTH_MAX = 63
+_SUBSET = re.compile("[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 WEIGHT_SCALE = 100
 """Weights count to two decimals."""
 
 Body = dict[str, Any]
+
+
+def single(value: float) -> float:
+    """As a number of single precision, which weights are."""
+    return float(struct.unpack("f", struct.pack("f", value))[0])
+
+
+def scaled_weight(weight: float) -> int:
+    """A weight in hundredths."""
+    scaled = single(single(weight) * WEIGHT_SCALE)
+    return int(math.copysign(math.floor(abs(scaled) + 0.5), scaled))
+
+
+def split_weight(weight: float) -> float:
+    """A weight as it is kept: to two decimals; whole ones as integers."""
+    scaled = scaled_weight(weight)
+    return scaled // WEIGHT_SCALE if scaled % WEIGHT_SCALE == 0 else scaled / WEIGHT_SCALE
+
+
+def part_of_weight(weight: float, part: float) -> float:
+    """So many per cent of a weight."""
+    return single(single(single(weight) * single(part)) / 100)
 
 
 def _kept(item: Mapping[str, Any], names: Sequence[str]) -> Body:
@@ -66,7 +93,9 @@ def _route(item: Mapping[str, Any]) -> Body:
         route["Match"] = {} if http is None else {"HTTP": _http_match(http)}
     destination = item.get("Destination")
     if destination is not None:
-        route["Destination"] = _route_destination(destination)
+        # The namespace is filled in only where methods are: that is where Consul does it.
+        methods = ((match or {}).get("HTTP") or {}).get("Methods")
+        route["Destination"] = _route_destination(destination, DEFAULT_NAMESPACE if methods else "")
     return route
 
 
@@ -81,27 +110,37 @@ def _http_match(http: Mapping[str, Any]) -> Body:
     return match
 
 
-def _route_destination(item: Mapping[str, Any]) -> Body:
+def _route_destination(item: Mapping[str, Any], namespace: str) -> Body:
     timeout = canonical.duration_text(item.get("RequestTimeout"))
     destination: Body = {"RequestTimeout": timeout} if timeout else {}
-    destination |= _kept(item, ("Service", "ServiceSubset"))
-    destination["Namespace"] = item.get("Namespace") or DEFAULT_NAMESPACE
-    return destination | _kept(item, ("PrefixRewrite", "NumRetries", "RetryOnConnectFailure", "RetryOnStatusCodes"))
+    whole = {**item, "Namespace": item.get("Namespace") or namespace}
+    return destination | _kept(
+        whole,
+        (
+            "Service",
+            "ServiceSubset",
+            "Namespace",
+            "PrefixRewrite",
+            "NumRetries",
+            "RetryOnConnectFailure",
+            "RetryOnStatusCodes",
+        ),
+    )
 
 
 def _router(item: Mapping[str, Any]) -> Body:
     routes = item.get("Routes")
-    return {"Routes": None if routes is None else [_route(route) for route in routes]}
+    return {"Routes": [_route(route or {}) for route in routes] if routes else None}
 
 
 def _splitter(item: Mapping[str, Any]) -> Body:
     splits = item.get("Splits")
-    if splits is None:
+    if not splits:
         return {"Splits": None}
     return {
         "Splits": [
-            {"Weight": canonical.value(split.get("Weight") or 0)}
-            | _kept(split, ("Service", "ServiceSubset", "Namespace"))
+            {"Weight": split_weight((split or {}).get("Weight") or 0)}
+            | _kept(split or {}, ("Service", "ServiceSubset", "Namespace"))
             for split in splits
         ]
     }
@@ -204,9 +243,9 @@ def _splitter_problem(name: str, body: Body) -> str:
                 f"subset={quote(key[1])}, namespace={quote(key[2])}"
             )
         seen.add(key)
-        scaled_sum += round(split["Weight"] * WEIGHT_SCALE)
+        scaled_sum += scaled_weight(split["Weight"])
     if scaled_sum != 100 * WEIGHT_SCALE:
-        return f"the sum of all split weights must be 100, not {scaled_sum / WEIGHT_SCALE:f}"
+        return f"the sum of all split weights must be 100, not {single(single(scaled_sum) / WEIGHT_SCALE):f}"
     return ""
 
 
@@ -214,8 +253,16 @@ def _resolver_problem(name: str, body: Body) -> str:
     if not name:
         return "Name is required"
     subsets = body.get("Subsets", {})
-    if "" in subsets:
-        return "Subset defined with empty name"
+    for subset in subsets:
+        if not subset:
+            return "Subset defined with empty name"
+        if len(subset.encode()) > SUBSET_LENGTH_MAX:
+            return f"Subset {quote(subset)} is invalid: must be non-empty and 63 characters or fewer"
+        if _SUBSET.fullmatch(subset) is None:
+            return (
+                f"Subset {quote(subset)} is invalid: must be 63 characters or fewer, begin or end with lower case "
+                "alphanumeric characters, and contain lower case alphanumeric characters or '-' in between"
+            )
     default = body.get("DefaultSubset", "")
     if default and default not in subsets:
         return f"DefaultSubset {quote(default)} is not a valid subset"
@@ -255,7 +302,8 @@ def _failover_problem(name: str, body: Body, subsets: Body) -> str:
             return f"Bad Failover[{quote(key)}] one of Service, ServiceSubset, Namespace, or Datacenters is required"
         subset = failover.get("ServiceSubset", "")
         if subset and failover.get("Service", name) == name and subset not in subsets:
-            return f"Bad Failover[{quote(key)}].ServiceSubset {quote(subset)} is not a valid subset of {quote(name)}"
+            named = quote(failover.get("Service", ""))
+            return f"Bad Failover[{quote(key)}].ServiceSubset {quote(subset)} is not a valid subset of {named}"
         if "" in failover.get("Datacenters", ()):
             return f"Bad Failover[{quote(key)}].Datacenters: found empty datacenter"
     return ""

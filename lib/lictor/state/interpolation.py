@@ -1,24 +1,22 @@
-"""Prepared query templates: `${…}` in the strings of a query's Service, filled in from the name that was asked for.
+"""Prepared query templates: the strings of a query's Service filled in from the name that was asked for.
 
 Known: `name.full`, `name.prefix` (the template's name), `name.suffix`, `match(n)` (groups of Template.Regexp on the
-full name; empty when there is no such group) and `agent.segment`. `$${` stands for `${`.
+full name; empty when there is no such group) and `agent.segment`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
 
-from lictor import regexp
+from lictor.regexp import RegexpError, compiled
 from lictor.state.rows import PreparedQuery
+from lictor.state.templates import FormatProblem, Function, Scope, TemplateProblem, fill
 
 PREFIX_MATCH = "name_prefix_match"
-_PLACE = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
-_CALL = re.compile(r"match\(\s*(\d+)\s*\)")
-VARIABLES = frozenset({"name.full", "name.prefix", "name.suffix", "agent.segment"})
+_MAPS = ("NodeMeta", "ServiceMeta")
 
 
 def template_problem(row: PreparedQuery) -> str:
@@ -26,56 +24,43 @@ def template_problem(row: PreparedQuery) -> str:
     kind = row.template["Type"]
     if kind != PREFIX_MATCH:
         return f"Bad Template.Type '{kind}'"
-    problem = regexp.problem_of(row.template["Regexp"])
-    if problem:
-        return f"Bad Template.Regexp '{row.template['Regexp']}': {problem}"
-    problems: list[str] = []
-    _map_texts(row.service, "", lambda text, path: _collect_problem(text, path, problems))
-    return problems[0] if problems else ""
-
-
-def _collect_problem(text: str, path: str, problems: list[str]) -> str:
-    for match in _PLACE.finditer(text):
-        if match[0] == "$${":
-            continue
-        inner = (match[1] or "").strip()
-        if match[1] is None:
-            problems.append(f"Bad format '{text}' in Service{path}: expected closing brace")
-        elif inner not in VARIABLES and _CALL.fullmatch(inner) is None:
-            problems.append(f"Bad format '{text}' in Service{path}: unknown variable accessed: {inner}")
-    return text
+    try:
+        compiled(row.template["Regexp"])
+    except RegexpError as error:
+        return f"Bad Regexp: {error}"
+    try:
+        render_query(row, row.name)
+    except TemplateProblem as problem:
+        return str(problem)
+    return ""
 
 
 def render_query(row: PreparedQuery, name: str, segment: str = "") -> PreparedQuery:
-    """The query that a template gives for the name asked for."""
+    """The query that a template gives for the name asked for. Errors: TemplateProblem."""
     groups: tuple[str, ...] = ()
     if row.template["Regexp"]:
-        groups = regexp.compiled(row.template["Regexp"]).groups(name)
-    known = {
-        "name.full": name,
-        "name.prefix": row.name,
-        "name.suffix": name[len(row.name) :],
-        "agent.segment": segment,
-    }
+        groups = compiled(row.template["Regexp"]).groups(name)
+    scope = Scope(
+        {
+            "name.full": name,
+            "name.prefix": row.name,
+            "name.suffix": name.removeprefix(row.name),
+            "agent.segment": segment,
+        },
+        {"match": Function(1, lambda number: groups[number] if 0 <= number < len(groups) else "")},
+    )
 
-    def fill(text: str, path: str) -> str:
-        return _PLACE.sub(lambda place: _filled(place, known, groups), text)
+    def filled(text: str, path: str) -> str:
+        try:
+            return fill(text, scope)
+        except TemplateProblem as problem:
+            what = "format" if isinstance(problem, FormatProblem) else "evaluation for"
+            raise TemplateProblem(f"Bad {what} '{text}' in Service{path}: {problem}") from None
 
-    service = _map_texts(row.service, "", fill)
-    if row.template["RemoveEmptyTags"] and service["Tags"]:
-        service["Tags"] = [tag for tag in service["Tags"] if tag]
+    service = _map_texts(row.service, "", filled)
+    if row.template["RemoveEmptyTags"]:
+        service["Tags"] = [tag for tag in service["Tags"] or () if tag]
     return replace(row, service=service)
-
-
-def _filled(place: re.Match[str], known: dict[str, str], groups: tuple[str, ...]) -> str:
-    if place[0] == "$${":
-        return "${"
-    inner = (place[1] or "").strip()
-    call = _CALL.fullmatch(inner)
-    if call is None:
-        return known.get(inner, place[0])
-    number = int(call[1])
-    return groups[number] if number < len(groups) else ""
 
 
 def _map_texts(item: Any, path: str, change: Callable[[str, str], str]) -> Any:
@@ -85,5 +70,9 @@ def _map_texts(item: Any, path: str, change: Callable[[str, str], str]) -> Any:
     if isinstance(item, list):
         return [_map_texts(element, f"{path}[{position}]", change) for position, element in enumerate(item)]
     if isinstance(item, dict):
-        return {key: _map_texts(element, f"{path}.{key}", change) for key, element in item.items()}
+        brackets = path[1:] in _MAPS
+        return {
+            key: _map_texts(element, f"{path}[{key}]" if brackets else f"{path}.{key}", change)
+            for key, element in item.items()
+        }
     return item

@@ -6,8 +6,9 @@ Pure; the proposer gives times and random IDs. Refusals are `writer.Refused` wit
 from __future__ import annotations
 
 import hashlib
-import ipaddress
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -19,7 +20,7 @@ from lictor.state.metadata import KEY_LENGTH_MAX, PAIRS_MAX, VALUE_LENGTH_MAX, c
 from lictor.state.precheck import SESSION_TTL_MIN_NS, session_ttl_problem
 from lictor.state.rows import Check, Intention, Node, PreparedQuery, Service, Session
 from lictor.state.several_errors import several_errors as several_errors
-from lictor.state.uuids import is_uuid
+from lictor.state.uuids import is_uuid, not_hexadecimal
 from lictor.state.writer import Refused
 
 CONNECT_PROXY = "connect-proxy"
@@ -30,9 +31,13 @@ REDACTED_TOKEN = "<hidden>"
 
 def uuid_problem(text: str) -> str:
     """As Consul's UUID parser puts it; empty when nothing is wrong."""
-    if len(text) != 36:
+    if len(text.encode()) != 36:
         return "uuid string is wrong length"
-    return "" if is_uuid(text) else "uuid is improperly formatted"
+    if is_uuid(text):
+        return ""
+    if any(text[position : position + 1] != "-" for position in (8, 13, 18, 23)):
+        return "uuid is improperly formatted"
+    return not_hexadecimal("".join(text.split("-", 4)))
 
 
 # ---------------------------------------------------------------------------------------------------- catalog
@@ -65,7 +70,7 @@ def service(row: Service) -> Service:
         raise Refused(several_errors(problems))
     if row.id and not row.service:
         raise Refused("Must provide service name with ID")
-    if _is_any_address(row.address):
+    if row.address in _ANY_ADDRESSES:
         raise Refused("Invalid service address")
     return row if row.id else replace(row, id=row.service)
 
@@ -75,11 +80,7 @@ def check(row: Check, node: str) -> Check:
     return replace(row, node=row.node or node, check_id=row.check_id or row.name)
 
 
-def _is_any_address(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_unspecified
-    except ValueError:
-        return False
+_ANY_ADDRESSES = ("0.0.0.0", "::", "[::]")
 
 
 def service_problems(row: Service) -> list[str]:
@@ -99,16 +100,23 @@ def _connect_proxy_problems(row: Service) -> list[str]:
         problems.append("Port must be set for a Connect proxy")
     if row.connect.get("Native"):
         problems.append("A Proxy cannot also be Connect Native, only typical services")
-    seen: set[tuple[str, str, str]] = set()
+    seen: set[tuple[str, ...]] = set()
     addresses: set[str] = set()
     for upstream in row.proxy.get("Upstreams", ()):
         problem = _upstream_problem(upstream)
         if problem:
             problems.append(problem)
             continue
-        key = (upstream["DestinationType"], upstream["DestinationName"], upstream["Datacenter"])
+        key = tuple(
+            str(upstream.get(field, ""))
+            for field in ("DestinationType", "DestinationName", "DestinationNamespace", "Datacenter")
+        )
         if key in seen:
-            problems.append(f"upstreams cannot contain duplicates of {key[1]}")
+            shown = ", ".join(
+                f"{name}={quote(part)}"
+                for name, part in zip(("type", "name", "namespace", "datacenter"), key, strict=True)
+            )
+            problems.append(f"upstreams cannot contain duplicates of [{shown}]")
             continue
         seen.add(key)
         host = upstream.get("LocalBindAddress") or "127.0.0.1"
@@ -120,6 +128,33 @@ def _connect_proxy_problems(row: Service) -> list[str]:
             )
             continue
         addresses.add(address)
+    return problems + _expose_problems(row.proxy.get("Expose", {}).get("Paths", ()))
+
+
+_PORT_MAX = 65535
+_EXPOSE_PROTOCOLS = ("http", "http2")
+
+
+def _expose_problems(paths: Sequence[dict[str, Any]]) -> list[str]:
+    problems = []
+    known: set[str] = set()
+    listeners: set[int] = set()
+    for entry in paths:
+        path, port, protocol = entry.get("Path", ""), entry.get("ListenerPort", 0), entry.get("Protocol", "").lower()
+        if not path:
+            problems.append("expose.paths: empty path exposed")
+        if path in known:
+            problems.append("expose.paths: duplicate paths exposed")
+        known.add(path)
+        if port in listeners:
+            problems.append("expose.paths: duplicate listener ports exposed")
+        listeners.add(port)
+        if not 0 < port <= _PORT_MAX:
+            problems.append(f"expose.paths: invalid listener port: {port}")
+        if protocol and protocol not in _EXPOSE_PROTOCOLS:
+            problems.append(
+                f"protocol '{protocol}' not supported for path: {path}, must be in: [{' '.join(_EXPOSE_PROTOCOLS)}]"
+            )
     return problems
 
 
@@ -140,9 +175,7 @@ _NOT_FOR_GATEWAYS = ("DestinationServiceName", "DestinationServiceID", "LocalSer
 def _mesh_gateway_problems(row: Service) -> list[str]:
     problems = []
     if row.port == 0:
-        problems.append("Port must be set for a Mesh Gateway")
-    if row.connect.get("Native"):
-        problems.append("Connect.Native cannot be true for Mesh Gateways")
+        problems.append("Port must be non-zero for a Mesh Gateway")
     problems += [
         f"The Proxy.{field} configuration is invalid for Mesh Gateways"
         for field in _NOT_FOR_GATEWAYS
@@ -238,14 +271,14 @@ def _query_problem(row: PreparedQuery) -> str:
         return f"Bad NearestN '{nearest}', must be >= 0"
     problem = check_metadata(row.service["NodeMeta"], allow_reserved=True)
     if problem:
-        return f"Invalid NodeMeta filters: {problem}"
+        return problem
     if row.dns_ttl:
         try:
             ttl_ns = parse_duration_ns(row.dns_ttl)
         except DurationError as error:
             return f"Bad DNS TTL '{row.dns_ttl}': {error}"
         if ttl_ns < 0:
-            return f"Bad DNS TTL '{ttl_ns}', must be >=0"
+            return f"DNS TTL '{ttl_ns}', must be >=0"
     return ""
 
 

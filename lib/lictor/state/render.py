@@ -256,7 +256,7 @@ def node_services(found: NodeServices | None) -> bytes:
     """catalog/node: services by ID."""
     if found is None:
         return b"null"
-    by_id = sorted(found.services, key=lambda row: row.id)
+    by_id = sorted(found.services or (), key=lambda row: row.id)
     return (
         b'{"Node":'
         + node(found.node)
@@ -270,7 +270,8 @@ def node_service_list(found: NodeServices | None) -> bytes:
     """catalog/node-services: services as a list."""
     if found is None:
         return b'{"Node":null,"Services":null}'
-    return b'{"Node":' + node(found.node) + b',"Services":' + array(service(row) for row in found.services) + b"}"
+    services = array(service(row) for row in found.services) if found.services is not None else b"null"
+    return b'{"Node":' + node(found.node) + b',"Services":' + services + b"}"
 
 
 def instance(item: Instance) -> bytes:
@@ -347,7 +348,7 @@ def service_summaries(items: Sequence[ServiceSummary]) -> bytes:
 def service_summary_dict(item: ServiceSummary) -> dict[str, Any]:
     shown: dict[str, Any] = {"Kind": item.kind} if item.kind else {}
     shown["Name"] = item.name
-    shown["Tags"] = item.tags
+    shown["Tags"] = item.tags or None
     shown["Nodes"] = item.nodes
     shown["ChecksPassing"] = item.checks_passing
     shown["ChecksWarning"] = item.checks_warning
@@ -511,8 +512,8 @@ def intention_dict(row: Intention) -> dict[str, Any]:
         "DestinationName": row.destination_name,
         "SourceType": row.source_type,
         "Action": row.action,
-        "DefaultAddr": "",
-        "DefaultPort": 0,
+        "DefaultAddr": row.default_addr,
+        "DefaultPort": row.default_port,
         "Meta": sorted_map(row.meta),
         "Precedence": row.precedence,
         "CreatedAt": time_text(row.created_at_ns),

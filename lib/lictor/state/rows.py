@@ -70,7 +70,7 @@ class Check(Row, frozen=True):
     service_tags: list[str] | None = None
     type: str = ""
     definition: dict[str, Any] = {}
-    """Canonical JSON form, durations as Go texts ("10s")."""
+    """Canonical JSON form, durations but the TTL as Go texts ("10s")."""
     create_index: int = 0
     modify_index: int = 0
 
@@ -152,6 +152,8 @@ class Intention(Row, frozen=True):
     hash: bytes | None = None
     create_index: int = 0
     modify_index: int = 0
+    default_addr: str = ""
+    default_port: int = 0
 
 
 class CARoot(Row, frozen=True):
@@ -177,7 +179,7 @@ class CARoot(Row, frozen=True):
 class CAConfig(Row, frozen=True):
     cluster_id: str
     provider: str
-    config: dict[str, Any]
+    config: dict[str, Any] | None
     state: dict[str, str] | None = None
     force_without_cross_signing: bool = False
     create_index: int = 0

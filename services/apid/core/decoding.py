@@ -28,6 +28,8 @@ class Kind:
     """What a JSON value has to be. `go_name` is how Go calls the type in errors."""
 
     go_name = "interface {}"
+    zero: Any = None
+    """What null is among the elements of a list or the values of a map."""
 
     def take(self, value: Any, where: str) -> Any:
         """The value in Python's terms. Errors: DecodeError."""
@@ -53,6 +55,7 @@ def _json_name(value: Any) -> str:
 
 class Text(Kind):
     go_name = "string"
+    zero = ""
 
     def take(self, value: Any, where: str) -> str:
         if isinstance(value, str):
@@ -65,6 +68,7 @@ class Text(Kind):
 
 class Boolean(Kind):
     go_name = "bool"
+    zero = False
 
     def take(self, value: Any, where: str) -> bool:
         if isinstance(value, bool):
@@ -77,6 +81,8 @@ class Boolean(Kind):
 
 class Integer(Kind):
     """A whole number between two bounds (both included)."""
+
+    zero = 0
 
     def __init__(self, low: int, high: int, go_name: str) -> None:
         self._low, self._high, self.go_name = low, high, go_name
@@ -94,6 +100,7 @@ class Integer(Kind):
 
 class Float(Kind):
     go_name = "float64"
+    zero = 0.0
 
     def take(self, value: Any, where: str) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -105,9 +112,15 @@ class Float(Kind):
 
 
 class Duration(Kind):
-    """A Go duration text, or a number of nanoseconds; decoded to nanoseconds."""
+    """A Go duration text, or a number of nanoseconds; decoded to nanoseconds.
+
+    Where Consul looks at the value itself (`loose`), what is neither is no duration at all.
+    """
 
     go_name = "time.Duration"
+
+    def __init__(self, loose: bool = False) -> None:
+        self._loose = loose
 
     def take(self, value: Any, where: str) -> int:
         if isinstance(value, str):
@@ -117,6 +130,8 @@ class Duration(Kind):
                 raise DecodeError(str(error)) from None
         if isinstance(value, int | float) and not isinstance(value, bool):
             return int(value)
+        if self._loose:
+            return 0
         raise self._refuse(value, where)
 
     def schema(self) -> dict[str, Any]:
@@ -153,7 +168,7 @@ class ListOf(Kind):
     def take(self, value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
             raise self._refuse(value, where)
-        return [None if item is None else self._item.take(item, where) for item in value]
+        return [self._item.zero if item is None else self._item.take(item, where) for item in value]
 
     def schema(self) -> dict[str, Any]:
         return {"type": ["array", "null"], "items": self._item.schema()}
@@ -167,14 +182,15 @@ class MapOf(Kind):
     def take(self, value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise self._refuse(value, where)
-        return {key: None if item is None else self._item.take(item, where) for key, item in value.items()}
+        return {key: self._item.zero if item is None else self._item.take(item, where) for key, item in value.items()}
 
     def schema(self) -> dict[str, Any]:
         return {"type": ["object", "null"], "additionalProperties": self._item.schema()}
 
 
 class Struct(Kind):
-    """An object with known fields. `aliases` map other accepted keys to fields; `ignored` keys are let through.
+    """An object with known fields. `aliases` map other accepted keys to fields; `ignored` keys are let through, with
+    `open_ended` all unknown ones.
 
     A struct may be made before its fields (for shapes that contain themselves): give them to `define`.
     """
@@ -185,12 +201,14 @@ class Struct(Kind):
         fields: Mapping[str, Kind] | None = None,
         aliases: Mapping[str, str] | None = None,
         ignored: tuple[str, ...] = (),
+        open_ended: bool = False,
     ) -> None:
         self.go_name = f"structs.{go_name}"
         self._short_name = go_name
         self._in_schema = False
         self._fields: dict[str, Kind] = {}
         self._names: dict[str, str] = {}
+        self._open_ended = open_ended
         self._ignored = frozenset(key.lower() for key in ignored)
         self._aliases = {key.lower(): name for key, name in (aliases or {}).items()}
         if fields is not None:
@@ -209,7 +227,7 @@ class Struct(Kind):
         for key, item in value.items():
             name = self._names.get(key) or self._names.get(key.lower())
             if name is None:
-                if key.lower() in self._ignored:
+                if self._open_ended or key.lower() in self._ignored:
                     continue
                 raise DecodeError(f'json: unknown field "{key}"')
             if item is not None:
@@ -241,6 +259,7 @@ INT = Integer(-(1 << 63), (1 << 63) - 1, "int")
 UINT64 = Integer(0, (1 << 64) - 1, "uint64")
 FLOAT = Float()
 DURATION = Duration()
+LOOSE_DURATION = Duration(loose=True)
 BASE64 = Base64()
 ANY = Kind()
 TEXTS = ListOf(TEXT)

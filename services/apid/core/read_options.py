@@ -5,7 +5,7 @@ The order of the checks decides which error is told, and is Consul's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apid.core.errors import BadRequest
 from apid.core.message import Request
@@ -50,6 +50,15 @@ DEFAULT = ReadRequest()
 
 def parse_read(request: Request, discovery_max_stale_ns: int = 0) -> ReadRequest:
     """The request's read options. Errors: BadRequest."""
+    options = parse_consistency(request, discovery_max_stale_ns)
+    if not request.query:
+        return options
+    wait_ns, min_index = parse_wait(request)
+    return replace(options, min_index=min_index, wait_ns=wait_ns) if wait_ns or min_index else options
+
+
+def parse_consistency(request: Request, discovery_max_stale_ns: int = 0) -> ReadRequest:
+    """The options of a read that does not block. Errors: BadRequest."""
     cache_control = _cache_header(request)
     if not request.query and not cache_control and not discovery_max_stale_ns:
         return DEFAULT
@@ -69,9 +78,7 @@ def parse_read(request: Request, discovery_max_stale_ns: int = 0) -> ReadRequest
         raise BadRequest("Cannot specify ?stale with ?consistent, conflicting semantics.")
     if cached and consistent:
         raise BadRequest("Cannot specify ?cached with ?consistent, conflicting semantics.")
-    control = parse_cache_control(cache_control)
-    wait_ns, min_index = parse_wait(request)
-    return ReadRequest(stale, consistent, cached, max_stale_ns, min_index, wait_ns, control)
+    return ReadRequest(stale, consistent, cached, max_stale_ns, cache_control=parse_cache_control(cache_control))
 
 
 def parse_wait(request: Request) -> tuple[int, int]:

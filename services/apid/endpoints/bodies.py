@@ -7,13 +7,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from apid.core.decoding import ANY, ANY_MAP, BOOL, DURATION, INT, TEXT, TEXT_MAP, TEXTS, UINT64, ListOf, MapOf, Struct
+from apid.core.decoding import (
+    ANY,
+    ANY_MAP,
+    BOOL,
+    DURATION,
+    INT,
+    LOOSE_DURATION,
+    TEXT,
+    TEXT_MAP,
+    TEXTS,
+    UINT64,
+    Kind,
+    ListOf,
+    MapOf,
+    Struct,
+)
 from lictor.state import canonical
 from lictor.state.rows import Check, Node, Service
 
 Fields = dict[str, Any]
 
-MESH_GATEWAY = Struct("MeshGatewayConfig", {"Mode": TEXT}, {"mode": "Mode"})
+MESH_GATEWAY = Struct("MeshGatewayConfig", {"Mode": TEXT})
 EXPOSE = Struct(
     "ExposeConfig",
     {
@@ -45,7 +60,6 @@ UPSTREAM = Struct(
         "destination_name": "DestinationName",
         "local_bind_address": "LocalBindAddress",
         "local_bind_port": "LocalBindPort",
-        "mesh_gateway": "MeshGateway",
     },
 )
 PROXY = Struct(
@@ -65,34 +79,33 @@ PROXY = Struct(
         "destination_service_id": "DestinationServiceID",
         "local_service_address": "LocalServiceAddress",
         "local_service_port": "LocalServicePort",
-        "mesh_gateway": "MeshGateway",
     },
 )
 SERVICE_ADDRESSES = MapOf(Struct("ServiceAddress", {"Address": TEXT, "Port": INT}))
 WEIGHTS = Struct("Weights", {"Passing": INT, "Warning": INT})
-NODE_SERVICE = Struct(
-    "NodeService",
-    {
-        "Kind": TEXT,
-        "ID": TEXT,
-        "Service": TEXT,
-        "Tags": TEXTS,
-        "Address": TEXT,
-        "TaggedAddresses": SERVICE_ADDRESSES,
-        "Meta": TEXT_MAP,
-        "Port": INT,
-        "Weights": WEIGHTS,
-        "EnableTagOverride": BOOL,
-        "Proxy": PROXY,
-        "Connect": Struct(
-            "ServiceConnect", {"Native": BOOL, "SidecarService": ANY}, {"sidecar_service": "SidecarService"}
-        ),
-        "ContentHash": TEXT,
-        "CreateIndex": UINT64,
-        "ModifyIndex": UINT64,
-    },
-    {"tagged_addresses": "TaggedAddresses", "enable_tag_override": "EnableTagOverride"},
-)
+_SERVICE_FIELDS: dict[str, Kind] = {
+    "Kind": TEXT,
+    "ID": TEXT,
+    "Service": TEXT,
+    "Tags": TEXTS,
+    "Address": TEXT,
+    "TaggedAddresses": SERVICE_ADDRESSES,
+    "Meta": TEXT_MAP,
+    "Port": INT,
+    "Weights": WEIGHTS,
+    "EnableTagOverride": BOOL,
+    "Proxy": PROXY,
+    "Connect": Struct(
+        "ServiceConnect",
+        {"Native": BOOL, "SidecarService": ANY},
+        {"sidecar_service": "SidecarService"},
+        open_ended=True,
+    ),
+    "CreateIndex": UINT64,
+    "ModifyIndex": UINT64,
+}
+NODE_SERVICE = Struct("NodeService", _SERVICE_FIELDS)
+TXN_SERVICE = Struct("AgentService", _SERVICE_FIELDS | {"ContentHash": TEXT})
 CHECK_DEFINITION = Struct(
     "HealthCheckDefinition",
     {
@@ -102,13 +115,10 @@ CHECK_DEFINITION = Struct(
         "Method": TEXT,
         "Body": TEXT,
         "TCP": TEXT,
-        "Interval": DURATION,
-        "OutputMaxSize": INT,
-        "Timeout": DURATION,
-        "DeregisterCriticalServiceAfter": DURATION,
-        "IntervalDuration": DURATION,
-        "TimeoutDuration": DURATION,
-        "DeregisterCriticalServiceAfterDuration": DURATION,
+        "Interval": LOOSE_DURATION,
+        "OutputMaxSize": UINT64,
+        "Timeout": LOOSE_DURATION,
+        "DeregisterCriticalServiceAfter": LOOSE_DURATION,
         "ScriptArgs": TEXTS,
         "DockerContainerID": TEXT,
         "Shell": TEXT,
@@ -116,27 +126,45 @@ CHECK_DEFINITION = Struct(
         "GRPCUseTLS": BOOL,
         "AliasNode": TEXT,
         "AliasService": TEXT,
-        "TTL": DURATION,
+        "TTL": LOOSE_DURATION,
     },
+    open_ended=True,
 )
-HEALTH_CHECK = Struct(
-    "HealthCheck",
+TXN_CHECK_DEFINITION = Struct(
+    "HealthCheckDefinition",
     {
-        "Node": TEXT,
-        "CheckID": TEXT,
-        "Name": TEXT,
-        "Status": TEXT,
-        "Notes": TEXT,
-        "Output": TEXT,
-        "ServiceID": TEXT,
-        "ServiceName": TEXT,
-        "ServiceTags": TEXTS,
-        "Type": TEXT,
-        "Definition": CHECK_DEFINITION,
-        "CreateIndex": UINT64,
-        "ModifyIndex": UINT64,
+        "HTTP": TEXT,
+        "Header": MapOf(TEXTS),
+        "Method": TEXT,
+        "Body": TEXT,
+        "TLSSkipVerify": BOOL,
+        "TCP": TEXT,
+        "Interval": DURATION,
+        "Timeout": DURATION,
+        "DeregisterCriticalServiceAfter": DURATION,
+        "IntervalDuration": DURATION,
+        "TimeoutDuration": DURATION,
+        "DeregisterCriticalServiceAfterDuration": DURATION,
     },
+    open_ended=True,
 )
+_CHECK_FIELDS: dict[str, Kind] = {
+    "Node": TEXT,
+    "CheckID": TEXT,
+    "Name": TEXT,
+    "Status": TEXT,
+    "Notes": TEXT,
+    "Output": TEXT,
+    "ServiceID": TEXT,
+    "ServiceName": TEXT,
+    "ServiceTags": TEXTS,
+    "Type": TEXT,
+    "Definition": CHECK_DEFINITION,
+    "CreateIndex": UINT64,
+    "ModifyIndex": UINT64,
+}
+HEALTH_CHECK = Struct("HealthCheck", _CHECK_FIELDS)
+TXN_CHECK = Struct("HealthCheck", _CHECK_FIELDS | {"Definition": TXN_CHECK_DEFINITION})
 REGISTER = Struct(
     "RegisterRequest",
     {
@@ -155,8 +183,7 @@ REGISTER = Struct(
 )
 DEREGISTER = Struct(
     "DeregisterRequest",
-    {"Datacenter": TEXT, "Node": TEXT, "ServiceID": TEXT, "CheckID": TEXT, "Token": TEXT},
-    ignored=("Address",),
+    {"Datacenter": TEXT, "Node": TEXT, "ServiceID": TEXT, "CheckID": TEXT, "Token": TEXT, "Address": TEXT},
 )
 NODE = Struct(
     "Node",

@@ -6,6 +6,7 @@ from apid.core.decoding import DecodeError, Kind, decode
 from apid.core.encoding import to_json
 from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError
 from apid.core.message import JSON, Answer, Request, Response
+from apid.core.read_options import parse_consistency
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.endpoints.bodies import DEREGISTER, REGISTER, Fields, check_row, node_row, service_row
@@ -23,6 +24,7 @@ LIST_PARAMETERS = ("dc", "filter", "near", "node-meta", "index", "wait", "stale"
 BLOCKING_PARAMETERS = ("dc", "filter", "index", "wait", "stale", "consistent", "max_stale")
 SERVICE_PARAMETERS = (*LIST_PARAMETERS, "tag", "cached")
 NARROWING = frozenset(("filter", "near", "node-meta"))
+UNKNOWN_NAMESPACE = 'json: unknown field "Namespace"'
 
 
 def decoded(kind: Kind, request: Request) -> Fields:
@@ -30,8 +32,13 @@ def decoded(kind: Kind, request: Request) -> Fields:
     try:
         fields: Fields = decode(kind, request.body)
     except DecodeError as error:
-        raise BadRequest(f"Request decode failed: {error}") from None
+        raise BadRequest(f"Request decode failed: {explained(str(error))}") from None
     return fields
+
+
+def explained(problem: str) -> str:
+    """What decoding said; a namespace is unknown here for a reason."""
+    return f"{problem} - Namespaces is a Consul Enterprise feature" if problem == UNKNOWN_NAMESPACE else problem
 
 
 def narrowed(request: Request) -> bool:
@@ -47,7 +54,9 @@ class CatalogEndpoints:
         self._reads = node.reads
 
     def routes(self) -> list[Route]:
-        def read(handler: object, summary: str, path: str, query: tuple[str, ...], result: object) -> Operation:
+        def read(
+            handler: object, summary: str, path: str, query: tuple[str, ...], result: object, namespaced: bool = True
+        ) -> Operation:
             return Operation(
                 handler,  # type: ignore[arg-type]
                 summary,
@@ -55,6 +64,7 @@ class CatalogEndpoints:
                 query,
                 result=result,  # type: ignore[arg-type]
                 responses={400: "A missing name or a malformed parameter"},
+                namespaced=namespaced,
                 meta_on_error=True,
             )
 
@@ -95,13 +105,14 @@ class CatalogEndpoints:
                         query=("cached",),
                         result=schemas.array(schemas.STRING),
                         responses={400: "Parameters that contradict"},
+                        namespaced=False,
                         forwarded=not self._node.config.server_mode,
                     )
                 },
             ),
             Route(
                 "/v1/catalog/nodes",
-                {"GET": read(self.nodes, "All nodes", "", LIST_PARAMETERS, schemas.array(schemas.NODE))},
+                {"GET": read(self.nodes, "All nodes", "", LIST_PARAMETERS, schemas.array(schemas.NODE), False)},
             ),
             Route(
                 "/v1/catalog/services",
@@ -218,7 +229,7 @@ class CatalogEndpoints:
         """As in Consul, contradicting options spoil the status but the list is sent all the same."""
         body = to_json(datacenters_by_distance(self._node))
         try:
-            options = self._reads.parse(request)
+            options = parse_consistency(request)
         except HttpError as error:
             return Response(error.status, str(error).encode() + body, b"text/plain; charset=utf-8")
         response = json_response(body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apid.core.decoding import ANY_MAP, DecodeError, decode
+from apid.core.decoding import ANY, ANY_MAP, DecodeError, decode
 from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError, NotFound, PrefixedBadRequest
 from apid.core.message import JSON, Answer, Request, Response, text_response
 from apid.core.parameters import parse_uint
@@ -13,7 +13,7 @@ from apid.node.context import Node
 from apid.node.reading import BARE_ERRORS, json_response
 from lictor.state import commands, render
 from lictor.state.config_decoding import decode_entry, validate_entry
-from lictor.state.config_entries import KINDS, PROXY_DEFAULTS
+from lictor.state.config_entries import GLOBAL, KINDS, PROXY_DEFAULTS
 from lictor.state.gotext import quote as go_quote
 from lictor.state.queries import config
 from lictor.state.queries.read import ReadOptions
@@ -93,8 +93,7 @@ class ConfigEntryEndpoints:
 
     async def apply(self, request: Request) -> Response:
         try:
-            payload = decode(ANY_MAP, b"{}" if request.body.strip() == b"null" else request.body)
-            entry = decode_entry(payload)
+            entry = decode_entry(decode(ANY, request.body))
         except DecodeError as error:
             raise PrefixedBadRequest(f"Request decoding failed: {error}") from None
         except Refused as refused:
@@ -119,6 +118,8 @@ class ConfigEntryEndpoints:
             raise BadRequest(f"invalid config entry kind: {kind}")
         if (elsewhere := primary_elsewhere(self._node, request)) is not None:
             return await elsewhere
+        if kind == PROXY_DEFAULTS:
+            name = GLOBAL
         self._require_write(request, kind, name)
         await self._node.consensus.propose(commands.ConfigDelete(kind, name))
         return Response(200, b"{}", JSON)

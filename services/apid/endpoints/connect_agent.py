@@ -52,6 +52,7 @@ class ConnectAgentEndpoints:
                         query=("index", "wait"),
                         result={"type": "object"},
                         responses={400: "A malformed parameter"},
+                        namespaced=False,
                         forwarded=False,
                     )
                 },

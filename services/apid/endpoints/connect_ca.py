@@ -23,7 +23,7 @@ from apid.node.context import Node
 from apid.node.reading import FAILED_META, PLAIN, json_response
 from lictor.connect.provider_config import CONSUL, ProviderConfig, ProviderConfigError, parse_provider_config
 from lictor.connect.spiffe import SigningIdentity
-from lictor.state import commands, render
+from lictor.state import canonical, commands, render
 from lictor.state.queries import operator
 from lictor.state.queries.read import Read
 from lictor.state.rows import CAConfig, CAProviderState, CARoot
@@ -75,6 +75,7 @@ class ConnectCaEndpoints:
                         result={"type": "object"},
                         responses={400: "A malformed parameter"},
                         meta_on_error=True,
+                        namespaced=False,
                     )
                 },
             ),
@@ -82,7 +83,11 @@ class ConnectCaEndpoints:
                 "/v1/connect/ca/configuration",
                 {
                     "GET": Operation(
-                        self.configuration, "The provider's configuration", query=("dc",), result={"type": "object"}
+                        self.configuration,
+                        "The provider's configuration",
+                        query=("dc",),
+                        result={"type": "object"},
+                        namespaced=False,
                     ),
                     "PUT": Operation(
                         self.configure,
@@ -90,6 +95,7 @@ class ConnectCaEndpoints:
                         query=("dc",),
                         body=CONFIGURATION,
                         responses={400: "A malformed body, or a State of its own"},
+                        namespaced=False,
                     ),
                 },
             ),
@@ -155,7 +161,7 @@ class ConnectCaEndpoints:
             raise PrefixedBadRequest(
                 "Provider State is read-only. It must be omitted or identical to the current value"
             )
-        provider_name, raw = fields.get("Provider", ""), fields.get("Config") or {}
+        provider_name, raw = fields.get("Provider", ""), canonical.value(fields.get("Config"))
         forced = fields.get("ForceWithoutCrossSigning", False)
         if provider_name == stored.provider and raw == stored.config:
             return
@@ -194,12 +200,14 @@ class ConnectCaEndpoints:
                 certificates.new_private_key, provider.private_key_type, provider.private_key_bits
             )
             if provider.root_cert:
-                certificates.check_root(provider.root_cert, key)
                 root = provider.root_cert
+                if "-----BEGIN " not in root:
+                    raise HttpError(f"error parsing root fingerprint: {certificates.NO_PEM}")
+                certificates.check_root(root, key)
             else:
                 root = certificates.new_root(key, cluster_id, (await self._next_serial())[0], time.time_ns())
         except certificates.CertificateError as error:
-            raise HttpError(f"error generating CA root certificate: {error}") from None
+            raise HttpError(f"error generating CA root certificate: error generating CA: {error}") from None
         state = CAProviderState(provider.state_id, key, root)
         await self._node.consensus.propose(commands.CASetProviderState(state))
         return state

@@ -14,7 +14,8 @@ from apid.endpoints.connect_ca import CONNECT_OFF
 from apid.node.context import Node
 from apid.node.reading import CACHED_DISCOVERY, FAILED_META, json_response
 from lictor.state.config_decoding import DURATION, TEXT, decode_fields
-from lictor.state.discovery.compile import Chain, Overrides, chain_dict
+from lictor.state.discovery.compile import Chain, chain_dict
+from lictor.state.discovery.customization import Overrides
 from lictor.state.queries import discovery, operator
 from lictor.state.queries.read import QueryError, Read
 from lictor.state.store import ReadTxn
@@ -73,7 +74,7 @@ class DiscoveryChainEndpoints:
         def chain(txn: ReadTxn) -> Read[Chain]:
             if operator.ca_config(txn).value is None:
                 raise QueryError("no cluster ca config setup")
-            return discovery.chain(txn, service, datacenter, overrides)
+            return discovery.chain(txn, service, datacenter, overrides, self._node.config.datacenter)
 
         return reads.answer(request, chain, _shown, CACHED_DISCOVERY, options)
 

@@ -46,17 +46,6 @@ INTENTION = Struct(
         "CreateIndex": UINT64,
         "ModifyIndex": UINT64,
     },
-    aliases={
-        "source_ns": "SourceNS",
-        "source_name": "SourceName",
-        "destination_ns": "DestinationNS",
-        "destination_name": "DestinationName",
-        "source_type": "SourceType",
-        "default_addr": "DefaultAddr",
-        "default_port": "DefaultPort",
-        "created_at": "CreatedAt",
-        "updated_at": "UpdatedAt",
-    },
 )
 ALLOWED = {"type": "object", "properties": {"Allowed": schemas.BOOLEAN}, "required": ["Allowed"]}
 
@@ -83,9 +72,15 @@ class IntentionEndpoints:
                         result=schemas.array(one),
                         responses=bad,
                         meta_on_error=True,
+                        namespaced=False,
                     ),
                     "POST": Operation(
-                        self.create, "Create an intention", query=("dc",), body=INTENTION, result=schemas.ID
+                        self.create,
+                        "Create an intention",
+                        query=("dc",),
+                        body=INTENTION,
+                        result=schemas.ID,
+                        namespaced=False,
                     ),
                 },
             ),
@@ -98,6 +93,7 @@ class IntentionEndpoints:
                         query=("by", "name", *READ_PARAMETERS),
                         result={"type": "object"},
                         responses=bad,
+                        namespaced=False,
                     )
                 },
             ),
@@ -110,6 +106,7 @@ class IntentionEndpoints:
                         query=("source", "destination", "source-type", *READ_PARAMETERS),
                         result=ALLOWED,
                         responses=bad,
+                        namespaced=False,
                     )
                 },
             ),
@@ -123,11 +120,20 @@ class IntentionEndpoints:
                         READ_PARAMETERS,
                         result=one,
                         responses={400: "Not an ID, or a malformed parameter", 404: "No such intention"},
+                        namespaced=False,
                     ),
                     "PUT": Operation(
-                        self.update, "Replace an intention", by_id, ("dc",), body=INTENTION, result=schemas.ID
+                        self.update,
+                        "Replace an intention",
+                        by_id,
+                        ("dc",),
+                        body=INTENTION,
+                        result=schemas.ID,
+                        namespaced=False,
                     ),
-                    "DELETE": Operation(self.delete, "Remove an intention", by_id, ("dc",), result=schemas.TRUE),
+                    "DELETE": Operation(
+                        self.delete, "Remove an intention", by_id, ("dc",), result=schemas.TRUE, namespaced=False
+                    ),
                 },
             ),
         ]
@@ -216,7 +222,10 @@ class IntentionEndpoints:
         return await self._store(fields, str(uuid.uuid4()))
 
     async def update(self, request: Request) -> Response:
-        fields = _decoded(request)
+        try:
+            fields = decode(INTENTION, request.body)
+        except DecodeError as error:
+            raise PrefixedBadRequest(f"Request decode failed: {error}") from None
         self._require_write(request, fields.get("DestinationName", ""))
         existing = await self._existing(request, "modify")
         self._require_write(request, existing.destination_name)
@@ -252,6 +261,8 @@ class IntentionEndpoints:
             precedence=0,
             created_at_ns=now_ns,
             updated_at_ns=now_ns,
+            default_addr=fields.get("DefaultAddr", ""),
+            default_port=fields.get("DefaultPort", 0),
         )
         try:
             prepared = prepare.intention(row)

@@ -92,6 +92,7 @@ class QueryEndpoints:
             result={"type": "object"},
             responses=missing,
             meta_on_error=True,
+            namespaced=False,
         )
         explain = Operation(
             self.one,
@@ -101,6 +102,7 @@ class QueryEndpoints:
             result={"type": "object"},
             responses=missing,
             meta_on_error=True,
+            namespaced=False,
         )
         changed = {400: "The body is not what is expected"}
         return [
@@ -114,6 +116,7 @@ class QueryEndpoints:
                         result=queries,
                         responses={400: "A malformed parameter"},
                         meta_on_error=True,
+                        namespaced=False,
                     ),
                     "POST": Operation(
                         self.create,
@@ -122,6 +125,7 @@ class QueryEndpoints:
                         body=QUERY,
                         result=schemas.ID,
                         responses=changed,
+                        namespaced=False,
                     ),
                 },
             ),
@@ -137,6 +141,7 @@ class QueryEndpoints:
                         responses=missing,
                         meta_on_error=True,
                         also=(execute, explain),
+                        namespaced=False,
                     ),
                     "PUT": Operation(
                         self.update,
@@ -145,9 +150,14 @@ class QueryEndpoints:
                         ("dc",),
                         body=QUERY,
                         responses=changed,
+                        namespaced=False,
                     ),
-                    "DELETE": Operation(self.delete, "Delete a prepared query", "/v1/query/{id}", ("dc",)),
-                    "OPTIONS": Operation(self.options, "The methods of a path", "/v1/query/{id}", forwarded=False),
+                    "DELETE": Operation(
+                        self.delete, "Delete a prepared query", "/v1/query/{id}", ("dc",), namespaced=False
+                    ),
+                    "OPTIONS": Operation(
+                        self.options, "The methods of a path", "/v1/query/{id}", forwarded=False, namespaced=False
+                    ),
                 },
                 options=False,
             ),
@@ -163,6 +173,7 @@ class QueryEndpoints:
                         responses={400: "The body is not what is expected", 404: "Asked by a client"},
                         bare_statuses=(404,),
                         forwarded=False,
+                        namespaced=False,
                     )
                 },
             ),

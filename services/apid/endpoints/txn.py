@@ -9,7 +9,7 @@ from apid.core.errors import PERMISSION_DENIED, BadRequest, BodyTooLarge
 from apid.core.message import JSON, Request, Response
 from apid.core.parameters import raw_bytes, raw_text
 from apid.core.routes import Operation, Route
-from apid.endpoints.bodies import HEALTH_CHECK, NODE, NODE_SERVICE, Fields, check_row, node_row, service_row
+from apid.endpoints.bodies import NODE, TXN_CHECK, TXN_SERVICE, Fields, check_row, node_row, service_row
 from apid.node.context import Node
 from apid.node.reading import KNOWN_LEADER
 from lictor import telemetry
@@ -39,8 +39,8 @@ OPERATIONS = ListOf(
         {
             "KV": KV_OP,
             "Node": Struct("NodeTxnOp", {"Verb": TEXT, "Node": NODE}),
-            "Service": Struct("ServiceTxnOp", {"Verb": TEXT, "Node": TEXT, "Service": NODE_SERVICE}),
-            "Check": Struct("CheckTxnOp", {"Verb": TEXT, "Check": HEALTH_CHECK}),
+            "Service": Struct("ServiceTxnOp", {"Verb": TEXT, "Node": TEXT, "Service": TXN_SERVICE}),
+            "Check": Struct("CheckTxnOp", {"Verb": TEXT, "Check": TXN_CHECK}),
         },
     )
 )
@@ -69,6 +69,7 @@ class TxnEndpoints:
                         self.run,
                         "Carry out all operations or none",
                         query=("dc", "stale", "consistent"),
+                        namespaced=False,
                         body=OPERATIONS,
                         result=RESULT,
                         responses={

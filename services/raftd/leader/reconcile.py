@@ -49,7 +49,6 @@ def consul_service(member: LanMember) -> Service | None:
         node=member.name,
         id=SERVICE_ID,
         service=SERVICE_ID,
-        tags=[],
         meta={
             "raft_version": member.server.raft_version,
             "serf_protocol_current": str(current),

@@ -267,6 +267,8 @@ class _Loader:
                 item.get("Hash"),
                 item["CreateIndex"],
                 item["ModifyIndex"],
+                text(item.get("DefaultAddr")),
+                item.get("DefaultPort", 0),
             ),
         )
 

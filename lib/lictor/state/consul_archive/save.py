@@ -161,7 +161,7 @@ _DEFINITION: Fields = {
 def _check(row: Check) -> Fields:
     definition = dict(row.definition)
     for name in _DURATIONS:
-        if name in definition:
+        if isinstance(definition.get(name), str):
             definition[name] = parse_duration_ns(definition[name])
     return {
         "CheckID": row.check_id,
@@ -433,8 +433,8 @@ def _intention(row: Intention) -> Fields:
         "Action": row.action,
         "CreateIndex": row.create_index,
         "CreatedAt": time_bytes(row.created_at_ns),
-        "DefaultAddr": "",
-        "DefaultPort": 0,
+        "DefaultAddr": row.default_addr,
+        "DefaultPort": row.default_port,
         "Description": row.description,
         "DestinationNS": row.destination_ns,
         "DestinationName": row.destination_name,

@@ -6,11 +6,11 @@ Pure: entries come through a look-up function. Names of nodes and targets are Co
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from lictor.state.config_entries import (
     DEFAULT_NAMESPACE,
@@ -21,14 +21,16 @@ from lictor.state.config_entries import (
     SERVICE_DEFAULTS,
     SPLITTER,
     Body,
+    part_of_weight,
+    split_weight,
 )
+from lictor.state.discovery.customization import Overrides, customization_hash
 from lictor.state.gotext import format_duration, quote
 
 CONNECT_TIMEOUT_DEFAULT = "5s"
 HTTP_LIKE = frozenset({"http", "http2", "grpc"})
 TCP = "tcp"
-DEPTH_MAX = 100
-"""Splitters and redirects behind each other."""
+_CIRCLE_END = "_popvisit"
 
 Lookup = Callable[[str, str], Body | None]
 """The body of an entry by kind and name."""
@@ -36,14 +38,6 @@ Lookup = Callable[[str, str], Body | None]
 
 class ChainError(Exception):
     """The entries do not make a sound chain."""
-
-
-class Overrides(msgspec.Struct, frozen=True):
-    """What a proxy asks for in its own view of the chain."""
-
-    mesh_gateway_mode: str = ""
-    protocol: str = ""
-    connect_timeout_ns: int = 0
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -85,36 +79,67 @@ class Chain(msgspec.Struct, frozen=True):
 
 
 def compile_chain(
-    lookup: Lookup, service: str, datacenter: str, trust_domain: str = "", overrides: Overrides | None = None
+    lookup: Lookup,
+    service: str,
+    datacenter: str,
+    trust_domain: str = "",
+    overrides: Overrides | None = None,
+    own_datacenter: str = "",
 ) -> Chain:
-    """The chain of a service as seen from a datacenter. Errors: ChainError."""
+    """The chain of a service as seen from a datacenter; `own_datacenter` (default: that one) is where it is used.
+
+    Errors: ChainError.
+    """
     if not service:
         raise ChainError("serviceName is required")
-    return _Compiler(lookup, service, datacenter, trust_domain, overrides or Overrides()).compile()
+    return _Compiler(
+        lookup, service, datacenter, trust_domain, overrides or Overrides(), own_datacenter or datacenter
+    ).compile()
 
 
 class _Compiler:
-    def __init__(self, lookup: Lookup, service: str, datacenter: str, trust_domain: str, overrides: Overrides) -> None:
+    """Assembles nodes and targets, then tidies the graph."""
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        service: str,
+        datacenter: str,
+        trust_domain: str,
+        overrides: Overrides,
+        own_datacenter: str,
+    ) -> None:
         self._lookup = lookup
         self._service = service
         self._datacenter = datacenter
         self._trust_domain = trust_domain
         self._overrides = overrides
+        self._own_datacenter = own_datacenter
         self._nodes: dict[str, Body] = {}
         self._targets: dict[str, Body] = {}
+        self._kept: set[str] = set()
+        """The targets that traffic can reach; others were only passed on the way."""
         self._protocol = ""
         self._advanced = False
         # An overridden protocol that cannot route makes the chain a plain resolver.
         self._may_route = not overrides.protocol or overrides.protocol in HTTP_LIKE
+        self._customized = Overrides()
+        """The overrides that made a difference."""
 
     def compile(self) -> Chain:
         start = self._start()
-        protocol = self._overrides.protocol or self._protocol
-        if self._advanced and protocol not in HTTP_LIKE:
+        self._refuse_circles(start)
+        while self._flatten_splitters():
+            pass
+        self._drop_unused(start)
+        if self._advanced and self._protocol not in HTTP_LIKE:
             raise ChainError(
-                f"discovery chain {quote(self._service)} uses a protocol {quote(protocol)} "
+                f"discovery chain {quote(self._service)} uses a protocol {quote(self._protocol)} "
                 "that does not permit advanced routing or splitting behavior"
             )
+        protocol = self._overrides.protocol or self._protocol
+        if protocol != self._protocol:
+            self._customize(protocol=protocol)
         return Chain(
             self._service,
             DEFAULT_NAMESPACE,
@@ -122,161 +147,171 @@ class _Compiler:
             protocol,
             start,
             self._nodes,
-            self._targets,
-            _customization(self._overrides),
+            {key: target for key, target in self._targets.items() if key in self._kept},
+            customization_hash(self._customized),
         )
 
+    def _customize(self, **changed: Any) -> None:
+        self._customized = replace(self._customized, **changed)
+
+    # ------------------------------------------------------------------------------------------------ assembling
+
     def _start(self) -> str:
-        router = self._lookup(ROUTER, self._service) if self._may_route else None
+        router = self._advanced_entry(ROUTER, self._service)
         if router is None:
-            return self._splitter_or_resolver(self._target(self._service, ""), 0)
+            return self._splitter_or_resolver(self._target(self._service))
         self._advanced = True
         self._record_protocol(self._service)
         name = f"{self._service}.{DEFAULT_NAMESPACE}"
         routes = []
         for route in router["Routes"] or ():
             destination = route.get("Destination") or {}
-            target = self._target(destination.get("Service") or self._service, destination.get("ServiceSubset", ""))
-            if target.subset:
-                following = self._resolver(target)
-            else:
-                following = self._splitter_or_resolver(target, 0)
+            target = self._target(
+                destination.get("Service") or self._service,
+                destination.get("ServiceSubset", ""),
+                destination.get("Namespace") or DEFAULT_NAMESPACE,
+            )
+            following = self._resolver(target) if target.subset else self._splitter_or_resolver(target)
             routes.append({"Definition": route, "NextNode": following})
-        following = self._splitter_or_resolver(self._target(self._service, ""), 0)
         routes.append(
             {
                 "Definition": {
                     "Match": {"HTTP": {"PathPrefix": "/"}},
                     "Destination": {"Service": self._service, "Namespace": DEFAULT_NAMESPACE},
                 },
-                "NextNode": following,
+                "NextNode": self._splitter_or_resolver(self._target(self._service)),
             }
         )
         self._nodes[f"router:{name}"] = {"Type": "router", "Name": name, "Routes": routes}
         return f"router:{name}"
 
-    def _target(self, service: str, subset: str) -> Target:
-        return Target(service, subset, DEFAULT_NAMESPACE, self._datacenter)
+    def _advanced_entry(self, kind: str, service: str) -> Body | None:
+        entry = self._lookup(kind, service)
+        if entry is not None and not self._may_route:
+            self._customize(protocol=self._overrides.protocol)
+            return None
+        return entry
 
-    def _splitter_or_resolver(self, target: Target, depth: int) -> str:
-        splitter = self._lookup(SPLITTER, target.service) if self._may_route else None
-        if splitter is None:
-            return self._resolver(target)
-        if depth > DEPTH_MAX:
-            raise ChainError(f"detected circular reference: [{quote(target.service)}]")
-        name = f"{target.service}.{DEFAULT_NAMESPACE}"
+    def _target(
+        self, service: str, subset: str = "", namespace: str = DEFAULT_NAMESPACE, datacenter: str = ""
+    ) -> Target:
+        return self._loaded(Target(service, subset, namespace, datacenter or self._datacenter))
+
+    def _loaded(self, target: Target) -> Target:
+        if target.id not in self._targets:
+            name = _server_name(target, self._trust_domain)
+            shown: Body = {"ID": target.id, "Service": target.service}
+            if target.subset:
+                shown["ServiceSubset"] = target.subset
+            shown |= {"Namespace": target.namespace, "Datacenter": target.datacenter, "MeshGateway": {}, "Subset": {}}
+            self._targets[target.id] = shown | {"SNI": name, "Name": name}
+        return target
+
+    def _splitter_or_resolver(self, target: Target) -> str:
+        return self._splitter(target.service) or self._resolver(target)
+
+    def _splitter(self, service: str) -> str:
+        """The splitter's node; empty when the service has none."""
+        name = f"{service}.{DEFAULT_NAMESPACE}"
         key = f"splitter:{name}"
         if key in self._nodes:
             return key
-        self._advanced = True
-        self._record_protocol(target.service)
-        splits = []
-        for split in splitter["Splits"] or ():
-            service = split.get("Service") or target.service
-            following = self._target(service, split.get("ServiceSubset", ""))
-            if not following.subset and service != target.service:
-                splits += self._flattened(split["Weight"], self._splitter_or_resolver(following, depth + 1))
-            else:
-                splits.append({"Weight": split["Weight"], "NextNode": self._resolver(following)})
+        splitter = self._advanced_entry(SPLITTER, service)
+        if splitter is None:
+            return ""
+        splits: list[Body] = []
+        # Known before its splits are: they may lead back here, which is found out later.
         self._nodes[key] = {"Type": "splitter", "Name": name, "Splits": splits}
+        for split in splitter["Splits"] or ():
+            destination, subset = split.get("Service") or service, split.get("ServiceSubset", "")
+            following = self._splitter(destination) if destination != service and not subset else ""
+            following = following or self._resolver(self._target(destination, subset))
+            splits.append({"Weight": split["Weight"], "NextNode": following})
+        self._advanced = True
         return key
 
-    def _flattened(self, weight: float, key: str) -> list[Body]:
-        """A split that leads to a splitter is replaced by that one's splits, weights multiplied."""
-        if not key.startswith("splitter:"):
-            return [{"Weight": weight, "NextNode": key}]
-        inner = self._nodes.pop(key)
-        return [
-            {"Weight": _shown_number(round(weight * split["Weight"] / 100, 2)), "NextNode": split["NextNode"]}
-            for split in inner["Splits"]
-        ]
-
-    def _resolver(self, target: Target) -> str:
-        target, resolver = self._resolved(target)
-        key = f"resolver:{target.id}"
-        if key in self._nodes:
-            return key
-        self._record_protocol(target.service)
-        timeout = resolver.get("ConnectTimeout") or CONNECT_TIMEOUT_DEFAULT
-        if self._overrides.connect_timeout_ns > 0:
-            timeout = format_duration(self._overrides.connect_timeout_ns)
-        shown: Body = {} if resolver else {"Default": True}
-        shown |= {"ConnectTimeout": timeout, "Target": target.id}
-        self._nodes[key] = {"Type": "resolver", "Name": target.id, "Resolver": shown}
-        self._add_target(target, resolver)
-        failover = resolver.get("Failover", {})
-        rule = failover.get(target.subset) or failover.get("*")
-        if rule:
-            others = self._failover_targets(target, rule)
-            if others:
-                shown["Failover"] = {"Targets": others}
-        return key
-
-    def _resolved(self, target: Target) -> tuple[Target, Body]:
-        """Follows redirects and default subsets to where a target really is."""
+    def _resolver(self, target: Target, for_failover: bool = False) -> str:
+        """The resolver's node, where redirects lead; its target's ID instead when it is asked for as a failover."""
         passed: list[str] = []
         while True:
+            key = f"resolver:{target.id}"
+            if key in self._nodes:
+                return target.id if for_failover else key
+            self._record_protocol(target.service)
             resolver = self._lookup(RESOLVER, target.service) or {}
-            if target.id in passed:
-                raise ChainError(
-                    "detected circular resolver redirect: [" + " -> ".join(quote(x) for x in [*passed, target.id]) + "]"
-                )
             passed.append(target.id)
-            redirect = resolver.get("Redirect")
-            if redirect:
-                following = target.rewritten(redirect)
-                if following != target:
-                    target = following
-                    continue
-            default = resolver.get("DefaultSubset", "")
-            if default and not target.subset:
-                target = Target(target.service, default, target.namespace, target.datacenter)
-            if target.subset and target.subset not in resolver.get("Subsets", {}):
-                raise ChainError(f"service {quote(target.service)} does not have a subset named {quote(target.subset)}")
-            return target, resolver
+            if target.id in passed[:-1]:
+                raise ChainError(f"detected circular resolver redirect: [{' -> '.join(passed)}]")
+            following = target.rewritten(resolver.get("Redirect") or {})
+            if following == target and not target.subset and resolver.get("DefaultSubset"):
+                following = target.rewritten({"ServiceSubset": resolver["DefaultSubset"]})
+            if following == target:
+                break
+            target = self._loaded(following)
+        if target.subset and target.subset not in resolver.get("Subsets", {}):
+            raise ChainError(f"service {quote(target.service)} does not have a subset named {quote(target.subset)}")
+        shown: Body = {"ConnectTimeout": self._timeout(resolver)}
+        if not resolver:
+            shown["Default"] = True
+        shown["Target"] = target.id
+        self._describe(target, resolver)
+        if for_failover:
+            return target.id
+        self._nodes[key] = {"Type": "resolver", "Name": target.id, "Resolver": shown}
+        others = [self._resolver(other, for_failover=True) for other in self._failover_targets(target, resolver)]
+        if others:
+            shown["Failover"] = {"Targets": others}
+        return key
 
-    def _failover_targets(self, target: Target, rule: Body) -> list[str]:
-        found: list[str] = []
-        datacenters = rule.get("Datacenters") or [""]
-        for datacenter in datacenters:
-            other = target.rewritten({**rule, "Datacenter": datacenter})
-            resolved, resolver = self._resolved(other)
-            if resolved == target:
-                continue
-            self._record_protocol(resolved.service)
-            self._add_target(resolved, resolver)
-            if resolved.id not in found:
-                found.append(resolved.id)
-        return found
+    def _timeout(self, resolver: Body) -> str:
+        timeout = str(resolver.get("ConnectTimeout") or CONNECT_TIMEOUT_DEFAULT)
+        if self._overrides.connect_timeout_ns <= 0:
+            return timeout
+        overridden = format_duration(self._overrides.connect_timeout_ns)
+        if overridden != timeout:
+            self._customize(connect_timeout_ns=self._overrides.connect_timeout_ns)
+        return overridden
 
-    def _add_target(self, target: Target, resolver: Body) -> None:
-        if target.id in self._targets:
-            return
+    def _describe(self, target: Target, resolver: Body) -> None:
+        """What is known of a target that traffic reaches."""
         defaults = self._lookup(SERVICE_DEFAULTS, target.service) or {}
-        shown: Body = {"ID": target.id, "Service": target.service}
-        if target.subset:
-            shown["ServiceSubset"] = target.subset
-        shown |= {
-            "Namespace": target.namespace,
-            "Datacenter": target.datacenter,
-            "MeshGateway": self._mesh_gateway(target, defaults),
-            "Subset": resolver.get("Subsets", {}).get(target.subset, {}),
-        }
-        name = _server_name(target, self._trust_domain)
+        shown = self._targets[target.id]
+        shown["Subset"] = resolver.get("Subsets", {}).get(target.subset, {})
         external = defaults.get("ExternalSNI", "")
         if external:
-            shown["External"] = True
-        shown["SNI"] = external or name
-        shown["Name"] = name
-        self._targets[target.id] = shown
+            for field, what in (("Redirect", "redirects"), ("Subsets", "subsets"), ("Failover", "failover")):
+                if resolver.get(field):
+                    raise ChainError(
+                        f"service {quote(target.service)} has an external SNI set; "
+                        f"cannot define {what} for external services"
+                    )
+            name = shown.pop("Name")
+            shown.pop("SNI")
+            shown |= {"External": True, "SNI": external, "Name": name}
+        elif target.datacenter != self._own_datacenter:
+            shown["MeshGateway"] = self._mesh_gateway(defaults)
+        self._kept.add(target.id)
 
-    def _mesh_gateway(self, target: Target, defaults: Body) -> Body:
-        if self._overrides.mesh_gateway_mode:
-            return {"Mode": self._overrides.mesh_gateway_mode}
-        if defaults.get("MeshGateway"):
-            return dict(defaults["MeshGateway"])
-        proxy_defaults = self._lookup(PROXY_DEFAULTS, GLOBAL) or {}
-        return dict(proxy_defaults.get("MeshGateway") or {})
+    def _mesh_gateway(self, defaults: Body) -> Body:
+        mode = (defaults.get("MeshGateway") or {}).get("Mode", "")
+        if not mode:
+            proxy_defaults = self._lookup(PROXY_DEFAULTS, GLOBAL) or {}
+            mode = (proxy_defaults.get("MeshGateway") or {}).get("Mode", "")
+        wanted = self._overrides.mesh_gateway_mode
+        if wanted and wanted != mode:
+            self._customize(mesh_gateway_mode=wanted)
+            mode = wanted
+        return {"Mode": mode} if mode else {}
+
+    def _failover_targets(self, target: Target, resolver: Body) -> list[Target]:
+        failover = resolver.get("Failover") or {}
+        rule = failover.get(target.subset, failover.get("*"))
+        if rule is None:
+            return []
+        others = [
+            target.rewritten({**rule, "Datacenter": datacenter}) for datacenter in rule.get("Datacenters") or ("",)
+        ]
+        return [self._loaded(other) for other in others if other != target]
 
     def _record_protocol(self, service: str) -> None:
         protocol = service_protocol(self._lookup, service)
@@ -288,12 +323,58 @@ class _Compiler:
                 f"has {quote(protocol)} which is not {quote(self._protocol)}"
             )
 
+    # ------------------------------------------------------------------------------------------------ tidying
 
-def _customization(overrides: Overrides) -> str:
-    """Tells customised chains of one service apart; empty for the plain one."""
-    if overrides == Overrides():
-        return ""
-    return hashlib.blake2b(msgspec.msgpack.encode(overrides), digest_size=4).hexdigest()
+    def _following(self, key: str) -> list[str]:
+        node = self._nodes[key]
+        return [item["NextNode"] for item in node.get("Routes", ()) or node.get("Splits", ())]
+
+    def _refuse_circles(self, start: str) -> None:
+        todo, path = [start], []
+        while todo:
+            current = todo.pop()
+            if current == _CIRCLE_END:
+                path.pop()
+                continue
+            path.append(current)
+            if current in path[:-1]:
+                raise ChainError(f"detected circular reference: [{' -> '.join(path)}]")
+            todo.append(_CIRCLE_END)
+            todo += self._following(current)
+
+    def _flatten_splitters(self) -> bool:
+        """Splits that lead to a splitter are replaced by that one's, weights multiplied; whether there were any."""
+        changed = False
+        for node in self._nodes.values():
+            if node["Type"] != "splitter" or not any(x["NextNode"].startswith("splitter:") for x in node["Splits"]):
+                continue
+            changed = True
+            node["Splits"] = [
+                flat
+                for split in node["Splits"]
+                for flat in (
+                    [split]
+                    if not split["NextNode"].startswith("splitter:")
+                    else [
+                        {
+                            "Weight": split_weight(part_of_weight(split["Weight"], inner["Weight"])),
+                            "NextNode": inner["NextNode"],
+                        }
+                        for inner in self._nodes[split["NextNode"]]["Splits"]
+                    ]
+                )
+            ]
+        return changed
+
+    def _drop_unused(self, start: str) -> None:
+        used: set[str] = set()
+        todo = [start]
+        while todo:
+            key = todo.pop()
+            if key not in used:
+                used.add(key)
+                todo += self._following(key)
+        self._nodes = {key: node for key, node in self._nodes.items() if key in used}
 
 
 def _server_name(target: Target, trust_domain: str) -> str:
@@ -301,17 +382,13 @@ def _server_name(target: Target, trust_domain: str) -> str:
     return ".".join([*parts, target.service, target.namespace, target.datacenter, "internal", trust_domain])
 
 
-def _shown_number(value: float) -> float | int:
-    return int(value) if value == int(value) else value
-
-
 def service_protocol(lookup: Lookup, service: str) -> str:
-    """The protocol of a service: its own defaults, else those of all proxies, else tcp."""
-    own = (lookup(SERVICE_DEFAULTS, service) or {}).get("Protocol")
-    if own:
-        return str(own)
+    """The protocol of a service: its own defaults if it has any, else those of all proxies, else tcp."""
+    own = lookup(SERVICE_DEFAULTS, service)
+    if own is not None:
+        return str(own.get("Protocol") or TCP)
     config: dict[str, Any] = (lookup(PROXY_DEFAULTS, GLOBAL) or {}).get("Config") or {}
-    return str(config.get("protocol") or TCP)
+    return str(config.get("protocol") or TCP).lower()
 
 
 def chain_dict(chain: Chain) -> Body:
@@ -325,6 +402,13 @@ def chain_dict(chain: Chain) -> Body:
         shown["CustomizationHash"] = chain.customization_hash
     shown["Protocol"] = chain.protocol
     shown["StartNode"] = chain.start_node
-    shown["Nodes"] = {key: chain.nodes[key] for key in sorted(chain.nodes)}
+    shown["Nodes"] = {key: _shown_node(chain.nodes[key]) for key in sorted(chain.nodes)}
     shown["Targets"] = {key: chain.targets[key] for key in sorted(chain.targets)}
     return shown
+
+
+def _shown_node(node: Body) -> Body:
+    """A weight of zero is left out."""
+    if node["Type"] != "splitter":
+        return node
+    return node | {"Splits": [{key: item for key, item in split.items() if item} for split in node["Splits"]]}

@@ -21,6 +21,9 @@ from lictor.state.writer import Refused, Writer
 
 MISSING_NODE = "Missing node registration"
 MISSING_SERVICE = "Missing service registration"
+NO_PRIMARY_INDEX = "object missing primary index"
+"""Said of an instance or a check without an ID."""
+WEIGHT_MAX = 65535
 EXTINCTION = "service_last_extinction"
 SERF_CHECK_ID = "serfHealth"
 _KINDS = {"": "typical"}
@@ -187,13 +190,21 @@ def same_service(a: Service, b: Service) -> bool:
         and a.tags == b.tags
         and a.address == b.address
         and a.port == b.port
-        and (a.weights or (1, 1)) == (b.weights or (1, 1))
+        and effective_weights(a) == effective_weights(b)
         and a.tagged_addresses == b.tagged_addresses
         and a.meta == b.meta
         and a.enable_tag_override == b.enable_tag_override
         and a.proxy == b.proxy
         and a.connect == b.connect
     )
+
+
+def effective_weights(service: Service) -> tuple[int, int]:
+    """(passing, warning); weights that cannot be right count as not given."""
+    passing, warning = service.weights or (1, 1)
+    if passing < 1 or warning < 0 or max(passing, warning) > WEIGHT_MAX:
+        return 1, 1
+    return passing, warning
 
 
 def connect_name(service: Service) -> str | None:
@@ -212,12 +223,14 @@ def ensure_service(writer: Writer, node_name: str, wanted: Service) -> Service:
     if node is None:
         raise Refused(MISSING_NODE)
     existing = find_service(writer, node_name, wanted.id)
+    if not wanted.id:
+        raise Refused(f"failed inserting service: {NO_PRIMARY_INDEX}")
     if existing is not None and same_service(existing, wanted):
         return existing
     service = replace(
         wanted,
         node=node.node,
-        weights=wanted.weights or (1, 1),
+        weights=effective_weights(wanted),
         create_index=existing.create_index if existing else writer.index,
         modify_index=writer.index,
     )
@@ -302,7 +315,7 @@ def find_check(writer: Writer, node: str, check_id: str) -> Check | None:
 
 
 def same_check(a: Check, b: Check) -> bool:
-    """Equal but for the indexes."""
+    """Equal but for type and indexes."""
     return (
         a.status == b.status
         and a.output == b.output
@@ -313,7 +326,6 @@ def same_check(a: Check, b: Check) -> bool:
         and a.service_name == b.service_name
         and (a.service_tags or []) == (b.service_tags or [])
         and a.definition == b.definition
-        and a.type == b.type
         and a.node == b.node
     )
 
@@ -332,6 +344,8 @@ def ensure_check(writer: Writer, wanted: Check) -> Check:
         if service is None:
             raise Refused(MISSING_SERVICE)
         service_name, service_tags = service.service, service.tags
+    if not wanted.check_id:
+        raise Refused(f"failed inserting check: {NO_PRIMARY_INDEX}")
     check = replace(
         wanted,
         status=status,

@@ -25,7 +25,7 @@ def set_query(writer: Writer, command: QuerySet) -> Result:
     elif is_template(query):
         holder = writer.get(keys.query_template(""))
         if holder is not None and holder != keys.fold(query.id):
-            raise Refused("query template with an empty name already exists")
+            raise Refused("a query template with an empty name already exists")
     if is_uuid(query.name) and writer.get(keys.query(query.name)) is not None:
         raise Refused(f"name '{query.name}' aliases an existing query ID")
     if query.session:

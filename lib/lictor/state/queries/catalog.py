@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -152,7 +153,10 @@ def node_services(txn: ReadTxn, name: str, options: ReadOptions = NO_OPTIONS) ->
     waits = (topics.node(node.node),)
     if not options.authorizer.node_read(node.node):
         return Read(None, index, waits)
-    rows = [row for row in services_on(txn, node.node) if options.authorizer.service_read(row.service)]
+    everything = services_on(txn, node.node)
+    if not everything and options.filter is None:
+        return Read(NodeServices(node, None), index, waits)
+    rows = [row for row in everything if options.authorizer.service_read(row.service)]
     if options.filter is not None:
         keep = options.filter
         rows = [row for row in rows if keep(render.service_dict(row))]

@@ -42,14 +42,15 @@ def get(txn: ReadTxn, intention_id: str) -> Read[Intention | None]:
 
 
 def match(txn: ReadTxn, by_source: bool, name: str, namespace: str = DEFAULT_NAMESPACE) -> Read[list[Intention]]:
-    """Every intention whose source (or destination) covers the name, by precedence."""
+    """Every intention whose source (or destination) covers the name, whatever its case, by precedence."""
+    namespaces, names = (namespace.lower(), WILDCARD), (name.lower(), WILDCARD)
     found = []
     for _, raw in txn.scan(keys.intention("")):
         row = decode_intention(raw)
         own_namespace, own = (
             (row.source_ns, row.source_name) if by_source else (row.destination_ns, row.destination_name)
         )
-        if own_namespace in (namespace, WILDCARD) and own in (name, WILDCARD):
+        if own_namespace.lower() in namespaces and own.lower() in names:
             found.append(row)
     found.sort(key=by_precedence)
     return Read(found, max_index(txn, "connect-intentions"), (topics.INTENTIONS,))

@@ -43,7 +43,7 @@ def node(txn: ReadTxn, name: str, options: ReadOptions = NO_OPTIONS) -> Read[Nod
 
 
 def services(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[list[ServiceSummary]]:
-    """One summary per service name, by name."""
+    """One summary per service name, by name; a node is named once for each of its instances."""
     summaries: dict[str, ServiceSummary] = {}
     for _, raw in txn.scan(b"S"):
         row = decode_service(raw)
@@ -57,9 +57,7 @@ def services(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[list[Servi
             _add(summaries, item)
     found = [summaries[name] for name in sorted(summaries)]
     for summary in found:
-        summary.tags.sort()
         summary.nodes.sort()
-        summary.external_sources.sort()
     return Read(found, max_index(txn, "nodes", "services", "checks"), (topics.NODES, topics.SERVICES, topics.CHECKS))
 
 
@@ -70,7 +68,7 @@ def _add(summaries: dict[str, ServiceSummary], item: Instance) -> None:
         summary = summaries[row.service] = ServiceSummary(row.service, row.kind, [], [], 0, 0, 0, [])
     summary.kind = row.kind
     _add_missing(summary.tags, *(row.tags or ()))
-    _add_missing(summary.nodes, item.node.node)
+    summary.nodes.append(item.node.node)
     source = (row.meta or {}).get(EXTERNAL_SOURCE)
     if source:
         _add_missing(summary.external_sources, source)

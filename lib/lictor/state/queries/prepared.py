@@ -15,6 +15,7 @@ from lictor.state.queries.distance import sort_by_distance
 from lictor.state.queries.read import NO_OPTIONS, Instance, QueryError, Read, ReadOptions, max_index, meta_matches
 from lictor.state.rows import PreparedQuery, decode_query
 from lictor.state.store import ReadTxn
+from lictor.state.templates import TemplateProblem
 from lictor.state.uuids import check_uuid, is_uuid
 
 NEAR_NODE_FIRST_WITHIN = 10
@@ -89,7 +90,12 @@ def resolve(txn: ReadTxn, id_or_name: str, segment: str = "") -> PreparedQuery |
     raw = txn.get(b"Q" + folded)
     assert raw is not None, "a prepared query's name leads nowhere"
     row = decode_query(raw)
-    return render_query(row, id_or_name, segment) if row.template["Type"] else row
+    if not row.template["Type"]:
+        return row
+    try:
+        return render_query(row, id_or_name, segment)
+    except TemplateProblem as problem:
+        raise QueryError(str(problem)) from None
 
 
 def explain(txn: ReadTxn, id_or_name: str, options: ReadOptions = NO_OPTIONS) -> PreparedQuery | None:

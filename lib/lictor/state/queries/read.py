@@ -68,8 +68,10 @@ class Instance:
 
 
 class NodeServices(NamedTuple):
+    """`services` is None when there are none and nothing has been sorted out."""
+
     node: Node
-    services: list[Service]
+    services: list[Service] | None
 
 
 class NodeDump(NamedTuple):
