@@ -2,7 +2,21 @@
 
 import pytest
 
-from apid.core.decoding import BASE64, BOOL, DURATION, INT, TEXT, TEXTS, UINT64, DecodeError, ListOf, Struct, decode
+from apid.core.decoding import (
+    BASE64,
+    BOOL,
+    DURATION,
+    INT,
+    LOOSE_DURATION,
+    TEXT,
+    TEXT_MAP,
+    TEXTS,
+    UINT64,
+    DecodeError,
+    ListOf,
+    Struct,
+    decode,
+)
 from apid.core.json_syntax import json_error
 
 INNER = Struct("Inner", {"Port": INT})
@@ -76,3 +90,15 @@ def test_deep_nesting_is_refused() -> None:
 
 def test_the_syntax_error_of_control_characters_is_named() -> None:
     assert json_error(b'{"a":"\n"}') == "invalid character '\\n' in string literal"
+
+
+def test_null_among_elements_is_their_zero() -> None:
+    assert decode(BODY, b'{"Tags":["a",null]}') == {"Tags": ["a", ""]}
+    assert decode(TEXT_MAP, b'{"a":null}') == {"a": ""}
+
+
+def test_an_open_ended_struct_lets_unknown_fields_through_and_looks_past_durations_that_are_none() -> None:
+    loose = Struct("Loose", {"Every": LOOSE_DURATION}, open_ended=True)
+    assert decode(loose, b'{"Other":1,"Every":true}') == {"Every": 0}
+    with pytest.raises(DecodeError, match="time: "):
+        decode(loose, b'{"Every":"soon"}')

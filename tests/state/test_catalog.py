@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import re
+from typing import Any
 
+import pytest
+from msgspec.structs import replace
+
+from lictor.state import canonical, prepare, render
 from lictor.state import commands as c
-from lictor.state.queries import catalog, health, kv
+from lictor.state.queries import catalog, health, internal, kv
 from lictor.state.queries import session as sessions
 from lictor.state.queries.read import ReadOptions
-from lictor.state.rows import Check
-from lictor.state.writer import read_index
+from lictor.state.rows import Check, Node
+from lictor.state.writer import Refused, read_index
 from tests.state.builders import SESSION, Machine, check, service, session
 
 IDS = ["40e4a748-2192-161a-0510-9bf59fe950b5", "40e4a748-2192-161a-0510-9bf59fe950b6"]
@@ -163,3 +169,85 @@ def test_only_instances_whose_every_check_passes_are_passing() -> None:
     machine.register("n1", None, check("nodewide", "passing"))
     (found,) = health.service(machine.txn, "web", passing=True).value
     assert [row.check_id for row in found.checks] == ["nodewide", "own"]
+
+
+def test_an_instance_or_a_check_without_an_id_is_refused() -> None:
+    machine = Machine()
+    no_service = replace(service("x"), id="", service="")
+    assert machine.register("n1", no_service) == c.Failed(
+        "failed inserting service: failed inserting service: object missing primary index"
+    )
+    assert machine.register("n1", None, check("")) == c.Failed(
+        'failed inserting check: failed inserting check: object missing primary index on node "n1"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [((0, 0), (1, 1)), ((0, 5), (1, 1)), ((3, -1), (1, 1)), ((65536, 1), (1, 1)), ((65535, 0), (65535, 0))],
+)
+def test_weights_that_cannot_be_right_count_as_not_given(given: tuple[int, int], kept: tuple[int, int]) -> None:
+    machine = Machine()
+    machine.register("n1", service("web", weights=given))
+    (found,) = catalog.service(machine.txn, "web").value
+    assert found.service.weights == kept
+
+
+def test_a_node_without_services_has_no_list_of_them_unless_they_are_filtered() -> None:
+    machine = Machine()
+    machine.register("n1")
+    plain = catalog.node_services(machine.txn, "n1").value
+    filtered = catalog.node_services(machine.txn, "n1", ReadOptions(filter=lambda row: True)).value
+    assert render.node_service_list(plain).endswith(b',"Services":null}')
+    assert render.node_service_list(filtered).endswith(b',"Services":[]}')
+    assert render.node_services(plain).endswith(b',"Services":{}}')
+
+
+def test_a_summary_names_a_node_for_each_instance_and_tags_as_they_come() -> None:
+    machine = Machine()
+    machine.register("n1", service("web", "2", tags=["b"]))
+    machine.register("n1", service("web", "1", tags=["z", "a"]))
+    machine.register("n1", service("db"))
+    bare, summary = (json.loads(render.service_summaries([row])) for row in internal.services(machine.txn).value)
+    assert bare[0]["Tags"] is None
+    assert (summary[0]["Nodes"], summary[0]["Tags"]) == (["n1", "n1"], ["z", "a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("node_id", "problem"),
+    [
+        ("x", "uuid string is wrong length"),
+        ("40e4a748.2192-161a-0510-9bf59fe950b5", "uuid is improperly formatted"),
+        ("40e4a748-2192-161a-0510-9bf59fe950bg", "encoding/hex: invalid byte: U+0067 'g'"),
+    ],
+)
+def test_a_node_id_that_is_none_is_refused(node_id: str, problem: str) -> None:
+    with pytest.raises(Refused, match=re.escape(f"Bad node ID: {problem}")):
+        prepare.register(c.Register(Node(node_id, "n1", "10.0.0.1", "dc1"), None, []))
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "[::]"])
+def test_an_instance_has_no_address_that_means_any(address: str) -> None:
+    with pytest.raises(Refused, match="Invalid service address"):
+        prepare.service(service("web", address=address))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "problem"),
+    [
+        ({"Expose": {"Paths": [{"Path": "/x"}]}}, "expose.paths: invalid listener port: 0"),
+        ({"Expose": {"Paths": [{"ListenerPort": 1}]}}, "expose.paths: empty path exposed"),
+        (
+            {"Expose": {"Paths": [{"Path": "/x", "ListenerPort": 1}, {"Path": "/y", "ListenerPort": 1}]}},
+            "expose.paths: duplicate listener ports exposed",
+        ),
+        (
+            {"Upstreams": [{"DestinationName": "u", "LocalBindPort": port} for port in (1, 2)]},
+            'upstreams cannot contain duplicates of [type="", name="u", namespace="", datacenter=""]',
+        ),
+    ],
+)
+def test_what_a_proxy_exposes_and_reaches_is_checked(proxy: dict[str, Any], problem: str) -> None:
+    row = service("p", kind="connect-proxy", port=1, proxy=canonical.proxy({"DestinationServiceName": "web", **proxy}))
+    with pytest.raises(Refused, match=re.escape(problem)):
+        prepare.service(row)

@@ -238,3 +238,44 @@ def test_a_payload_is_read_in_any_case_and_with_weak_types() -> None:
     validate_entry(resolver)
     with pytest.raises(Refused, match="Redirect is empty"):
         validate_entry(decode_entry({"Kind": "service-resolver", "Name": "x", "Redirect": {}}))
+
+
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [
+        ([], "'' expected a map, got 'slice'"),
+        ({"Kind": None}, "Kind value in payload is not a string"),
+        ({"Kind": "service-defaults", "Namespace": "x"}, 'invalid config key "Namespace"'),
+        ({"Kind": "service-defaults", "kind": "x"}, 'invalid config key "kind"'),
+        ({"Kind": "service-defaults", "Protocol_": "x"}, 'invalid config key "Protocol_"'),
+        ({"Kind": "service-defaults", "MeshGateway": "local"}, "'MeshGateway' expected a map, got 'string'"),
+        (
+            {"Kind": "service-defaults", "Expose": {"Paths": [{"local_path_port": 1}]}},
+            'invalid config key "Expose.Paths[0].local_path_port"',
+        ),
+        ({"Kind": "proxy-defaults", "Config": "x"}, "'Config' expected a map, got 'string'"),
+        ({"Kind": "service-resolver", "ConnectTimeout": ""}, "error decoding 'ConnectTimeout': time: "),
+    ],
+)
+def test_what_does_not_fit_an_entry_is_named(payload: Any, problem: str) -> None:
+    with pytest.raises(Refused) as caught:
+        decode_entry(payload)
+    assert problem in caught.value.text
+
+
+def test_the_defaults_of_all_proxies_have_one_name_whatever_is_given() -> None:
+    entry = decode_entry({"Kind": "proxy-defaults", "Name": "x", "Config": {"big": 12345678901234567890}})
+    assert (entry.name, entry.body["Config"]) == ("global", {"big": 12345678901234567000})
+
+
+def test_empty_lists_of_routes_and_splits_are_none() -> None:
+    assert decode_entry({"Kind": "service-router", "Routes": []}).body == {"Routes": None}
+    assert decode_entry({"Kind": "service-splitter", "Splits": {}}).body == {"Splits": None}
+
+
+def test_weights_are_kept_to_two_decimals() -> None:
+    splits = [{"Weight": 99.999}, {"Weight": 0.001, "Service": "b"}]
+    entry = decode_entry({"Kind": "service-splitter", "Name": "a", "Splits": splits})
+    assert [split["Weight"] for split in entry.body["Splits"]] == [100, 0]
+    uneven = decode_entry({"Kind": "service-splitter", "Name": "a", "Splits": [{"Weight": 12.345}, {"Weight": 87.655}]})
+    assert sum(split["Weight"] for split in uneven.body["Splits"]) == pytest.approx(100.01)

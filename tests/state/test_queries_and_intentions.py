@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from lictor.acl import ALLOW_ALL
 from lictor.state import canonical, prepare, render
@@ -13,6 +14,7 @@ from lictor.state.queries import acl, catalog, coordinate, intention, prepared
 from lictor.state.queries import txn as txn_queries
 from lictor.state.queries.read import QueryError, ReadOptions
 from lictor.state.rows import ACLPolicy, ACLToken, Coordinate, Intention, Link, PreparedQuery
+from lictor.state.uuids import check_uuid
 from lictor.state.writer import Refused
 from tests.state.builders import OTHER_SESSION, SESSION, Machine, check, service, session
 
@@ -239,3 +241,25 @@ def test_changing_an_intention_that_is_not_there_says_so() -> None:
         intention.find_for_change(machine.txn, SESSION, "delete")
     with pytest.raises(QueryError, match="Intention lookup failed: failed intention lookup: index error: UUID must be"):
         intention.find_for_change(machine.txn, "nosuch", "modify")
+
+
+def test_intentions_match_names_in_any_case_and_keep_their_default_address() -> None:
+    machine = Machine()
+    row = _intention(SESSION, "A", "web").intention
+    machine(c.IntentionSet(replace(row, default_addr="10.0.0.1", default_port=5)))
+    (found,) = intention.match(machine.txn, True, "a").value
+    shown = render.intention_dict(found)
+    assert (shown["SourceName"], shown["DefaultAddr"], shown["DefaultPort"]) == ("A", "10.0.0.1", 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("x", "UUID must be 36 characters"),
+        ("1111-1111-1111-1111-1111-11111111-11", 'UUID should have maximum of 4 "-"; got 6'),
+        ("11111111-1111-1111-1111111111111111x", "Input (without hyphens) must be even length"),
+        ("11111111-1111-1111-1111-11111111111g", "Invalid UUID: encoding/hex: invalid byte: U+0067 'g'"),
+    ],
+)
+def test_what_is_no_id_is_said_as_consul_does(text: str, problem: str) -> None:
+    assert check_uuid(text) == f"index error: {problem}"

@@ -6,7 +6,6 @@ Pure; the proposer gives times and random IDs. Refusals are `writer.Refused` wit
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from typing import Any
 

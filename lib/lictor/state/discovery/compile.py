@@ -330,7 +330,8 @@ class _Compiler:
         return [item["NextNode"] for item in node.get("Routes", ()) or node.get("Splits", ())]
 
     def _refuse_circles(self, start: str) -> None:
-        todo, path = [start], []
+        todo = [start]
+        path: list[str] = []
         while todo:
             current = todo.pop()
             if current == _CIRCLE_END:
