@@ -53,13 +53,14 @@ class ForwardClient:
         *,
         query: str = "",
         body: Any = None,
+        raw: bytes = b"",
         token: str = "",
         timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> ForwardAnswer:
-        """The answer to one request; `body` is sent as JSON. Raises ForwardUnavailable."""
+        """The answer to one request; `body` is sent as JSON, `raw` as it is. Raises ForwardUnavailable."""
         number = self._next_id
         self._next_id += 1
-        message = forward_pb2.HttpRequest(id=number, method=method, path=path, query=query)
+        message = forward_pb2.HttpRequest(id=number, method=method, path=path, query=query, body=raw)
         if body is not None:
             message.body = json.dumps(body, separators=(",", ":")).encode()
         if token:

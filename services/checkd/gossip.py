@@ -14,6 +14,7 @@ import grpc
 
 from lictor.pb.lictor.v1 import gossip_pb2, gossip_pb2_grpc
 from lictor.rpc import DaemonChannel
+from lictor.user_event import PREFIX, REMOTE_EXEC, UserEvent, from_wire
 
 NEW_LEADER_EVENT = "consul:new-leader"
 RETRY_S = 0.5
@@ -23,12 +24,19 @@ log = logging.getLogger("agent")
 
 
 class Membership:
-    """Counts the LAN pool's members and listens for new leaders."""
+    """Counts the LAN pool's members, listens for new leaders and for `consul exec`."""
 
-    def __init__(self, channel: DaemonChannel, on_size: Callable[[int], None], on_leader: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        channel: DaemonChannel,
+        on_size: Callable[[int], None],
+        on_leader: Callable[[], None],
+        on_remote_exec: Callable[[UserEvent], None] = lambda _event: None,
+    ) -> None:
         self._channel = channel
         self._on_size = on_size
         self._on_leader = on_leader
+        self._on_remote_exec = on_remote_exec
         self._names: set[str] = set()
 
     async def run(self) -> None:
@@ -85,3 +93,7 @@ class Membership:
         async for event in stub.UserEvents(gossip_pb2.UserEventsRequest(), metadata=self._channel.metadata):
             if event.name == NEW_LEADER_EVENT:
                 self._on_leader()
+            elif event.name == PREFIX + REMOTE_EXEC:
+                asked = from_wire(event.payload, event.lamport_time)
+                if asked is not None:
+                    self._on_remote_exec(asked)

@@ -22,17 +22,21 @@ from checkd.driver import Driver, moment
 from checkd.forward import ForwardClient
 from checkd.gossip import Membership
 from checkd.leader_watch import watch_leader
+from checkd.remote_exec import RemoteExec
 from checkd.restore import FileDefinitionError, apply_files, file_definitions, restore
 from checkd.rpc import SERVICE_NAME, LocalAgentService
 from checkd.runners.pool import RunnerPool, agent_tls
 from checkd.status_file import WRITE_INTERVAL_S, StatusFile
 from checkd.storage import DocumentStore, DocumentWriter
 from checkd.sync import Syncer
+from lictor import logs
 from lictor.agent.link import SupervisorLink
 from lictor.config.runtime import RuntimeConfig, config_path
 from lictor.pb.lictor.v1 import agent_pb2_grpc
+from lictor.regexp import RegexpError
 from lictor.rpc import DaemonChannel, DaemonServer
 from lictor.telemetry.serving import DaemonMetrics
+from lictor.user_event import UserEvent
 
 SERVICE = "checkd"
 
@@ -70,7 +74,8 @@ class CheckDaemon:
         self._forward = ForwardClient(self._apid)
         self._catalog = Catalog(self._forward, identity_of(config))
         self.syncer = Syncer(self.driver.node.state, self._catalog, config, random)
-        self._membership = Membership(self._gossipd, self._take_size, self.syncer.leader_found)
+        self._remote_exec = RemoteExec(self._forward, config.node_name, self._agent_token)
+        self._membership = Membership(self._gossipd, self._take_size, self.syncer.leader_found, self._take_remote_exec)
         self._config_watch = ConfigWatch(self._forward, self._agent_token, self._refresh_central)
         self._status_file = StatusFile(config.data_dir)
         self._server = DaemonServer(config.data_dir, SERVICE, (SERVICE_NAME,))
@@ -124,6 +129,7 @@ class CheckDaemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._remote_exec.close()
         await self.driver.close()
         await self._metrics.stop()
         await self._server.stop()
@@ -156,6 +162,22 @@ class CheckDaemon:
 
     def _take_size(self, nodes: int) -> None:
         self.syncer.schedule.nodes = nodes
+
+    def _take_remote_exec(self, event: UserEvent) -> None:
+        services = {
+            entry.service.service_id: {"Tags": entry.service.tags} for entry in self.driver.node.state.live_services()
+        }
+        try:
+            if not event.is_meant(self.config.node_name, services):
+                return
+        except RegexpError as error:
+            log.error("Failed to parse filter for event", extra=logs.fields(event=event.name, error=error))
+            return
+        if self.config.disable_remote_exec:
+            ignored = logs.fields(event_name=event.name, event_id=event.id)
+            log.info("ignoring remote exec event, disabled.", extra=ignored)
+            return
+        self._remote_exec.take(event)
 
     def _merge_central(self, service: Service) -> Service:
         return merged(service, self._config_watch.proxy_defaults, self._config_watch.service_defaults)

@@ -15,9 +15,10 @@ from apid.core.read_options import INDEX_WAIT_FRACTION, wait_limit_ns
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.node.context import Node
-from apid.node.events import EventRefused, UserEvent
+from apid.node.events import EventRefused
 from apid.node.reading import json_response
 from lictor import regexp
+from lictor.user_event import UserEvent
 
 EVENT_SCHEMA = {"type": "object"}
 

@@ -16,12 +16,13 @@ from typing import Any
 
 from apid.core.errors import HttpError, NoLeader, TooManyRequests
 from apid.core.journal import Delta, Journal
-from apid.node.events import MAX_EVENTS, Events, UserEvent
+from apid.node.events import MAX_EVENTS, Events
 from apid.node.state import Changes, StateReader, Watcher
 from lictor.acl import Authorizer
 from lictor.state import keys
 from lictor.state.queries.read import QueryError
 from lictor.state.store import ReadTxn
+from lictor.user_event import UserEvent
 
 log = logging.getLogger("agent.http")
 

@@ -1,6 +1,6 @@
 """User events as they travel: other agents of the pool must read what we send, and we what they send."""
 
-from apid.node.events import UserEvent, from_wire, to_wire
+from lictor.user_event import UserEvent, from_wire, to_wire
 
 ID = "6ca481a7-79d8-5889-1fb8-ead31bba1301"
 ID_BYTES = b"\xa2ID\xd9\x24" + ID.encode()

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from apid.core.event_filters import is_meant
 from lictor.regexp import RegexpError
+from lictor.user_event import is_meant
 
 SERVICES: dict[str, dict[str, Any]] = {
     "db-1": {"Service": "mysql", "Tags": ["primary", "v2"]},
