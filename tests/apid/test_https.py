@@ -110,7 +110,10 @@ def test_wrong_settings_are_named(authority: Authority, tmp_path: Path) -> None:
     garbage.write_text("garbage")
     good = {"cert_file": cert_file, "key_file": key_file}
     for settings, said in (
-        ({}, "ports.https needs cert_file and key_file"),
+        (
+            {"verify_incoming": True, "ca_file": str(authority.file)},
+            "VerifyIncoming set, and no Cert/Key pair provided!",
+        ),
         ({**good, "cert_file": "/no/such"}, "/no/such"),
         ({**good, "key_file": str(garbage)}, str(garbage)),
         ({**good, "ca_file": str(garbage)}, str(garbage)),
@@ -121,3 +124,15 @@ def test_wrong_settings_are_named(authority: Authority, tmp_path: Path) -> None:
         with pytest.raises(ListenError, match="Error starting agent: ") as refusal:
             server_context(TlsConfig(**settings))
         assert said in str(refusal.value)
+
+
+def test_an_agent_with_an_https_port_and_no_certificate_runs_and_refuses_handshakes(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    config = {"ports": {"https": port}, "performance": {"raft_multiplier": 1}}
+    agent = make_agent(tmp_path / "n1", "n1", "-server", "-bootstrap-expect=1", config=config)
+    with running(agent):
+        agent.wait_leader()
+        with pytest.raises(urllib.error.URLError) as refusal:
+            get(port, "/v1/status/leader", ssl._create_unverified_context())
+        assert isinstance(refusal.value.reason, ssl.SSLError)
+        assert agent.get("/v1/status/leader")

@@ -37,9 +37,10 @@ CIPHER_SUITES = {
 
 
 def server_context(tls: TlsConfig) -> ssl.SSLContext:
-    """The context of the HTTPS listener. Errors: ListenError naming the setting that is wrong."""
-    if not (tls.cert_file and tls.key_file):
-        raise _refusal("ports.https needs cert_file and key_file")
+    """The context of the HTTPS listener. Errors: ListenError naming the setting that is wrong.
+
+    Without a certificate it listens all the same, as Consul does, and no handshake succeeds.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     version = VERSIONS.get(tls.min_version)
     if version is None:
@@ -67,19 +68,26 @@ def reload_files(context: ssl.SSLContext, tls: TlsConfig) -> None:
 
 def load_files(context: ssl.SSLContext, tls: TlsConfig) -> None:
     """Errors: ListenError."""
-    try:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise _refusal(f"cannot use cert_file {tls.cert_file} with key_file {tls.key_file}: {_reason(error)}") from None
+    if tls.cert_file and tls.key_file:
+        _load_certificate(context, tls)
     verified = tls.verify_incoming or tls.verify_incoming_https
     if verified and not (tls.ca_file or tls.ca_path):
         raise _refusal("VerifyIncoming set, and no CA certificate provided!")
+    if verified and not (tls.cert_file and tls.key_file):
+        raise _refusal("VerifyIncoming set, and no Cert/Key pair provided!")
     try:
         if tls.ca_file or tls.ca_path:
             context.load_verify_locations(tls.ca_file or None, tls.ca_path or None)
     except (OSError, ssl.SSLError) as error:
         raise _refusal(f"cannot use ca_file {tls.ca_file or tls.ca_path}: {_reason(error)}") from None
     context.verify_mode = ssl.CERT_REQUIRED if verified else ssl.CERT_NONE
+
+
+def _load_certificate(context: ssl.SSLContext, tls: TlsConfig) -> None:
+    try:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise _refusal(f"cannot use cert_file {tls.cert_file} with key_file {tls.key_file}: {_reason(error)}") from None
 
 
 def _cipher(name: str) -> str:
