@@ -81,7 +81,8 @@ def _read_parts(file: IO[bytes], state: IO[bytes]) -> ArchiveMeta:
             while unzipped.read(CHUNK_BYTES):
                 pass
     except gzip.BadGzipFile as error:
-        reason = "gzip: invalid header" if file.tell() >= GZIP_HEADER_BYTES else "unexpected EOF"
+        read_bytes = file.tell() + len(file.read(GZIP_HEADER_BYTES))
+        reason = "gzip: invalid header" if read_bytes >= GZIP_HEADER_BYTES else "unexpected EOF"
         raise ArchiveError(f"failed to decompress snapshot: {reason}") from error
     except (EOFError, zlib.error) as error:
         raise ArchiveError(f"failed to decompress snapshot: {error}") from error
