@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from lictor.telemetry import known_values
 from lictor.telemetry.catalogue import DESCRIPTIONS, of_agent, of_daemon
 from lictor.telemetry.registry import MAX_SERIES, RECENT_VALUES, Interval, Registry
 
@@ -90,7 +91,23 @@ def test_every_known_series_of_a_daemon_exists_from_the_start() -> None:
     assert ("dns.stale_queries", ()) in registry.counters
     assert ("runtime.alloc_bytes", ()) in registry.gauges
     made = len(registry.samples) + len(registry.counters) + len(registry.gauges)
-    assert made == sum(not description.is_open for description in of_daemon("dnsd"))
+    assert made == sum(len(list(description.series("n1"))) for description in of_daemon("dnsd"))
+
+
+def test_series_whose_label_or_part_has_known_values_exist_from_the_start() -> None:
+    registry = Registry()
+    registry.make_all("raftd", "n1")
+    assert ("fsm.kvs", (("op", "delete-tree"),)) in registry.samples
+    assert ("fsm.config_entry.service-router", (("op", "upsert"),)) in registry.samples
+    assert not [name for name, _ in registry.samples if "<" in name]
+
+
+def test_no_operation_is_counted_that_the_catalogue_does_not_know() -> None:
+    import raftd.metrics as applied
+
+    for name, operation in applied._OPERATIONS.values():
+        assert operation in known_values.OPERATIONS.get(name, ("",)), name
+    assert set(applied.KV_VERBS) == set(known_values.OPERATIONS["fsm.kvs"])
 
 
 def test_series_of_another_daemon_whose_modules_are_loaded_too_are_left_out() -> None:

@@ -7,11 +7,16 @@ name); such families have a series for each value seen. Names have no prefix her
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from lictor.telemetry import known_values
+
 NODE = "node"
 """The label that holds the node's own name."""
+_OPEN_PART = re.compile(r"<[^>]+>")
 
 
 class Kind(Enum):
@@ -44,13 +49,25 @@ class Description:
 
     @property
     def is_open(self) -> bool:
-        """Whether its series are only known later."""
-        return self.is_family or self.label not in ("", NODE)
+        """Whether some of its series are only known later."""
+        return (self.is_family and self.name not in known_values.PARTS) or (
+            self.label not in ("", NODE) and self.name not in known_values.OPERATIONS
+        )
 
-    def labels(self, node_name: str) -> tuple[tuple[str, str], ...]:
-        """The labels of the one series that it has."""
-        assert not self.is_open, self.name
-        return ((NODE, node_name),) if self.label else ()
+    def series(self, node_name: str) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+        """Open part ("" without one) and labels of each series; nothing where they are only known later."""
+        if self.is_open:
+            return
+        values = (node_name,) if self.label == NODE else known_values.OPERATIONS.get(self.name, ())
+        for part in known_values.PARTS.get(self.name, ("",)):
+            if not self.label:
+                yield part, ()
+            for value in values:
+                yield part, ((self.label, value),)
+
+    def named(self, part: str) -> str:
+        """The name with its open part filled in."""
+        return _OPEN_PART.sub(part, self.name)
 
 
 _EVERY = """

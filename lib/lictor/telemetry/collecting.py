@@ -44,14 +44,13 @@ class Collected:
     def complete(self, descriptions: Iterable[Description], node_name: str) -> None:
         """Series that nobody told of are there with zeros: a daemon that was never heard must not hide its own."""
         for description in descriptions:
-            if description.is_open:
-                continue
-            key: SeriesKey = (description.name, description.labels(node_name))
-            if description.kind is Kind.GAUGE:
-                self.gauges.setdefault(key, 0.0)
-            else:
-                known = self.counters if description.kind is Kind.COUNTER else self.samples
-                known.setdefault(key, Figures())
+            for part, labels in description.series(node_name):
+                key: SeriesKey = (description.named(part), labels)
+                if description.kind is Kind.GAUGE:
+                    self.gauges.setdefault(key, 0.0)
+                else:
+                    known = self.counters if description.kind is Kind.COUNTER else self.samples
+                    known.setdefault(key, Figures())
 
 
 def _take_aggregate(known: dict[SeriesKey, Figures], one: metrics_pb2.AggregateSeries) -> None:

@@ -264,8 +264,8 @@ class Registry:
         """
         self._forget_others(daemon)
         for description in of_daemon(daemon):
-            if not description.is_open:
-                self._make(description, description.labels(node_name))
+            for part, labels in description.series(node_name):
+                self._make(description, part, labels)
 
     def _forget_others(self, daemon: str) -> None:
         for kept in (self.counters, self.samples, self.gauges):
@@ -273,13 +273,13 @@ class Registry:
             for key in foreign:
                 del kept[key]
 
-    def _make(self, description: Description, labels: Labels) -> None:
+    def _make(self, description: Description, part: str, labels: Labels) -> None:
         if description.kind is Kind.COUNTER:
-            self.counter(description.name, labels=labels)
+            self.counter(description.name, part, labels)
         elif description.kind is Kind.GAUGE:
-            self.gauge(description.name, labels=labels)
+            self.gauge(description.name, part, labels)
         else:
-            self.sample(description.name, labels=labels)
+            self.sample(description.name, part, labels)
 
     def remember_values(self, count: int = RECENT_VALUES) -> None:
         """Keep recent values of samples from now on, for quantiles and sinks."""
