@@ -74,12 +74,16 @@ class ProviderConfig:
         return digest.hex(":")
 
 
+def provider_settings(from_files: Mapping[str, Any]) -> dict[str, Any]:
+    """What configuration files say, under the names of the API."""
+    return {_FILE_KEYS.get(key.lower(), key): value for key, value in from_files.items()}
+
+
 def initial_config(from_files: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The cluster ID that the agent's files ask for (empty: none) and the configuration of a new cluster."""
     config: dict[str, Any] = dict(INITIAL_CONFIG)
     cluster_id = ""
-    for key, value in from_files.items():
-        name = _FILE_KEYS.get(key.lower(), key)
+    for name, value in provider_settings(from_files).items():
         if name == "ClusterID":
             cluster_id = str(value)
         else:

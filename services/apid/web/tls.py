@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from functools import cache
 
 from apid.web.listeners import ListenError
 from lictor.config.runtime import TlsConfig
@@ -88,6 +89,18 @@ def _load_certificate(context: ssl.SSLContext, tls: TlsConfig) -> None:
         context.load_cert_chain(tls.cert_file, tls.key_file)
     except (OSError, ssl.SSLError) as error:
         raise _refusal(f"cannot use cert_file {tls.cert_file} with key_file {tls.key_file}: {_reason(error)}") from None
+
+
+@cache
+def _cipher_numbers() -> dict[str, int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return {str(cipher["name"]): int(cipher["id"]) & 0xFFFF for cipher in context.get_ciphers()}
+
+
+def cipher_number(name: str) -> int:
+    """The number that IANA gave a suite of `tls_cipher_suites`. Errors: ListenError."""
+    return _cipher_numbers().get(_cipher(name), 0)
 
 
 def _cipher(name: str) -> str:
