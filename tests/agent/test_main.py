@@ -22,7 +22,7 @@ OTHER_ID = "7234405d-cde5-e0ef-56b1-55e958de5b6c"
     [
         (
             ["-data-dir=/tmp/x", "-bind=nonsense"],
-            '==> 1 error occurred:\n\t* bind_addr: invalid ip address: "nonsense"\n',
+            "==> 1 error occurred:\n\t* bind_addr: invalid ip address: nonsense\n",
         ),
         (["-config-file=/nonexistent.json"], "==> config: Open failed on /nonexistent.json."),
         (["-bind=127.0.0.1"], "==> data_dir cannot be empty\n"),

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from checkd.core.definitions import Weights, check_definition, service_definition
+from checkd.core.definitions import check_definition, service_definition
 from checkd.core.duration import format_duration, parse_duration
 from checkd.core.errors import InvalidDefinition, LocalStateError
 from checkd.core.go_json import parse
-from checkd.core.validation import meta_fault, validate_check, validate_service, weights_fault
+from checkd.core.validation import validate_check, validate_service
+from lictor.service_faults import meta_fault, weights_fault
 
 
 def refusal_of_service(body: bytes) -> str:
@@ -48,10 +49,23 @@ def refusal_of_check(body: bytes) -> str:
         (b'{"ID": "x"}', "Missing service name"),
         (
             b'{"Name": "x", "Port": "80"}',
-            "Request decode failed: json: cannot unmarshal string into Go struct field "
-            "ServiceDefinition.Port of type int",
+            "Request decode failed: json: cannot unmarshal string into Go struct field .Port of type int",
         ),
-        (b'{"Name": "x", "Check": {"TTL": "abc"}}', "Request decode failed: time: invalid duration abc"),
+        (
+            b'{"Name": "x", "Check": {"OutputMaxSize": "10"}}',
+            "Request decode failed: json: cannot unmarshal string into Go struct field .Check of type int",
+        ),
+        (
+            b'{"Name": "x", "Weights": {"Passing": "10"}}',
+            "Request decode failed: json: cannot unmarshal string into Go struct field "
+            "Weights.Weights.Passing of type int",
+        ),
+        (
+            b'{"Name": "x", "Checks": {}}',
+            "Request decode failed: json: cannot unmarshal object into Go struct field "
+            ".Checks of type structs.CheckTypes",
+        ),
+        (b'{"Name": "x", "Check": {"TTL": "abc"}}', 'Request decode failed: time: invalid duration "abc"'),
         (b'{"Name": "x", "Check": {"Name": "nothing"}}', "Invalid check: TTL must be > 0 for TTL checks"),
         (
             b'{"Name": "x", "Check": {"HTTP": "http://localhost"}}',
@@ -103,7 +117,7 @@ def test_a_wrong_service_is_refused_in_consuls_words(body: bytes, text: str) -> 
     [
         (b"{}", "Missing check name"),
         (b'{"Name": "x"}', "Invalid check: TTL must be > 0 for TTL checks"),
-        (b'{"Name": "x", "TTL": "zz"}', "Request decode failed: time: invalid duration zz"),
+        (b'{"Name": "x", "TTL": "zz"}', 'Request decode failed: time: invalid duration "zz"'),
         (b'{"Name": "x", "TTL": "10s", "Status": "bad"}', "Bad check status"),
         (b'{"Name": "x", "TTL": "-5s"}', "Invalid check: TTL must be > 0 for TTL checks"),
         (
@@ -191,7 +205,18 @@ def test_meta_has_limits() -> None:
 
 
 def test_weights_have_limits() -> None:
-    assert weights_fault(Weights(1, 0)) == ""
-    assert weights_fault(Weights(0, 1)) == "Passing must be greater than 0"
-    assert weights_fault(Weights(1, -1)) == "Warning must be greater or equal than 0"
-    assert weights_fault(Weights(65536, 1)) == "DNS Weight must be between 0 and 65535"
+    assert weights_fault(1, 0) == ""
+    assert weights_fault(0, 1) == "Passing must be greater than 0"
+    assert weights_fault(1, -1) == "Warning must be greater or equal than 0"
+    assert weights_fault(65536, 1) == "DNS Weight must be between 0 and 65535"
+
+
+def test_the_service_of_an_attached_check_is_read_over() -> None:
+    definition = service_definition(parse(b'{"Name": "web", "Check": {"TTL": "5s", "ServiceID": "other"}}'))
+    assert [check.service_id for check in definition.checks] == [""]
+
+
+def test_unknown_keys_of_connect_are_read_over_and_those_of_its_sidecar_are_not() -> None:
+    assert not service_definition(parse(b'{"Name": "web", "Connect": {"Proxy": {}, "X": 1}}')).connect.native
+    body = b'{"Name": "web", "Connect": {"SidecarService": {"X": 1}}}'
+    assert refusal_of_service(body) == 'Request decode failed: json: unknown field "X"'

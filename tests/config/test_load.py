@@ -1,6 +1,7 @@
 """From arguments and files to a resolved configuration."""
 
 import ipaddress
+import socket
 from pathlib import Path
 
 import pytest
@@ -139,7 +140,7 @@ def test_services_and_checks_take_the_apis_shape(tmp_path: Path) -> None:
             "Meta": {"k": "v"},
             "TaggedAddresses": {"lan": {"Address": "1.2.3.4", "Port": 1}},
             "Weights": {"Passing": 3, "Warning": 1},
-            "Check": {"CheckID": "c", "Args": ["true"], "Interval": "10s"},
+            "Checks": [{"CheckID": "c", "Args": ["true"], "Interval": "10s"}],
             "Connect": {
                 "SidecarService": {
                     "Proxy": {
@@ -160,7 +161,7 @@ def test_services_and_checks_take_the_apis_shape(tmp_path: Path) -> None:
         (["-server", "-bootstrap", "-bootstrap-expect=3"], "mutually exclusive"),
         (["-server", "-bootstrap-expect=-1"], "bootstrap_expect cannot be -1"),
         (["-datacenter=a b"], 'datacenter cannot be "a b". Please use only'),
-        (["-bind=nonsense"], 'bind_addr: invalid ip address: "nonsense"'),
+        (["-bind=nonsense"], "bind_addr: invalid ip address: nonsense"),
         (["-bind=1.2.3.4 5.6.7.8"], "bind_addr cannot contain multiple addresses"),
         (["-advertise=0.0.0.0"], "Advertise address cannot be 0.0.0.0"),
         (["-encrypt=abc"], "encrypt has invalid key"),
@@ -173,8 +174,18 @@ def test_services_and_checks_take_the_apis_shape(tmp_path: Path) -> None:
         (["-segment=x"], "Network segments are not supported"),
         (['-hcl=addresses{dns="unix:///x"}'], "DNS address cannot be a unix socket"),
         (["-alt-domain=service.x"], "alt_domain cannot start with"),
-        (["-http-port=70000"], "ports.http: invalid port 70000"),
-        (["-node="], "node_name cannot be empty"),
+        (["-http-port=70000"], "ports.http: invalid port: 70000"),
+        (["-datacenter="], "datacenter cannot be empty"),
+        (["-bind="], "bind_addr cannot be empty"),
+        (["-advertise=1.2.3.4 5.6.7.8"], "advertise_addr: multiple addresses found: 1.2.3.4 5.6.7.8"),
+        (["-recursor=0.0.0.0"], "DNS recursor address cannot be 0.0.0.0, :: or [::]"),
+        (["-allow-write-http-from=127.0.0.1"], "allow_write_http_from: invalid cidr: 127.0.0.1"),
+        (['-hcl=advertise_addr_ipv4="::1"'], "advertise_addr_ipv4 must be an ipv4 address"),
+        (['-hcl=tls_cipher_suites="x"'], 'tls_cipher_suites: invalid tls cipher suites: unsupported cipher "x"'),
+        (["-hcl=ports{sidecar_min_port=9 sidecar_max_port=8}"], "sidecar_min_port must be less than sidecar_max_port"),
+        (['-hcl=segments=[{name="s"}]'], 'Port for segment "s" cannot be <= 0'),
+        (["-hcl=autopilot{min_quorum=-1}"], "cannot parse 'autopilot.min_quorum', -1 overflows uint"),
+        (["-encrypt=x"], "encrypt has invalid key: illegal base64 data at input byte 0"),
         (["extra"], "config: Unknown extra arguments"),
         (["-recursor=nonsense"], "Invalid recursor address"),
     ],
@@ -183,6 +194,83 @@ def test_contradictions_are_refused(arguments: list[str], complaint: str) -> Non
     with pytest.raises(ConfigError) as caught:
         config_of(*arguments)
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("definition", "complaint"),
+    [
+        ('name="x" meta{"a b"="c"}', "invalid meta for service x: Couldn't load metadata pair ('a b', 'c')"),
+        ('name="x" weights{passing=0}', "Invalid weight definition for service x: Passing must be greater than 0"),
+        ('name="x" kind="mesh-gateway"', 'service "x": 1 error occurred:\n\t* Port must be non-zero'),
+        ('name="x" kind="connect-proxy" port=1', "Proxy.DestinationServiceName must be non-empty"),
+        ('name="x" proxy{mesh_gateway{mode="y"}}', 'Invalid Mesh Gateway Mode: "y"'),
+        ('name="x" connect{sidecar_service{id="y"}}', "sidecar_service can't specify an ID"),
+        ('name="x" connect{sidecar_service{connect{sidecar_service{}}}}', "can't have a nested sidecar_service"),
+        ('name="x" check{id="c" ttl="5"}', 'check[c].ttl: invalid duration: "5": time: missing unit'),
+    ],
+)
+def test_services_that_cannot_be_are_refused_with_the_configuration(definition: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config_of(f"-hcl=service {{ {definition} }}")
+    assert complaint in str(caught.value)
+
+
+def test_an_unknown_kind_in_a_file_counts_as_none() -> None:
+    assert config_of('-hcl=service { name="x" kind="y" }').services == ({"Name": "x", "Kind": ""},)
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ('kind="foo" name="x"', "config_entries.bootstrap[0]: invalid config entry kind: foo"),
+        ('name="x"', "Payload does not contain a kind/Kind key at the top level"),
+        ('kind="proxy-defaults" name="x"', 'invalid name ("x"), only "global" is supported'),
+        ('kind="service-defaults" name="x" foo=1', 'invalid config key "foo"'),
+    ],
+)
+def test_configuration_entries_that_cannot_be_are_refused(entry: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config_of(f"-hcl=config_entries {{ bootstrap = [{{ {entry} }}] }}")
+    assert complaint in str(caught.value)
+
+
+def test_port_zero_turns_a_listener_off_as_negative_ones_do() -> None:
+    assert config_of("-http-port=0", "-dns-port=-3").ports.http == -1
+    assert config_of("-http-port=0", "-dns-port=-3").ports.dns == -1
+
+
+def test_an_empty_node_name_is_the_hosts() -> None:
+    assert config_of("-node=").node_name == socket.gethostname()
+
+
+def test_addresses_that_are_empty_count_as_not_given() -> None:
+    config = config_of("-client=", "-advertise=", '-hcl=addresses { http = "" }')
+    assert (config.client_addrs, config.addresses.http, config.advertise_addr_lan) == (
+        ("127.0.0.1",),
+        ("127.0.0.1",),
+        "127.0.0.1",
+    )
+
+
+def test_scripts_of_files_can_be_forbidden_where_those_of_the_api_are_allowed() -> None:
+    checks = config_of("-enable-script-checks", "-enable-local-script-checks=false").checks_config
+    assert (checks.enable_remote_scripts, checks.enable_local_scripts) == (True, False)
+
+
+def test_acl_datacenter_turns_access_control_on_unless_it_is_off_explicitly() -> None:
+    config = config_of('-hcl=acl_datacenter = "a" primary_datacenter = "b"')
+    assert (config.acl.enabled, config.primary_datacenter) == (True, "b")
+    assert not config_of('-hcl=acl_datacenter = "a" acl { enabled = false }').acl.enabled
+
+
+def test_null_inside_maps_and_lists_is_the_empty_value(tmp_path: Path) -> None:
+    (tmp_path / "n.json").write_text('{"node_meta": {"a": null}, "retry_join": [null], "services": [null]}')
+    config = config_of(f"-config-file={tmp_path / 'n.json'}")
+    assert (config.node_meta, config.join_lan.retry_join, len(config.services)) == ({"a": ""}, ("",), 1)
+
+
+def test_a_recursor_may_be_named() -> None:
+    assert config_of("-recursor=localhost:5353").dns.recursors == ("127.0.0.1:5353",)
 
 
 def test_a_data_dir_is_needed_but_under_dev() -> None:
@@ -216,7 +304,7 @@ def interface(name: str, address: str) -> InterfaceAddress:
 
 
 def test_a_host_with_one_private_address_advertises_it() -> None:
-    found = [interface("lo", "127.0.0.1"), interface("eth0", "10.1.2.3"), interface("eth1", "192.0.2.1")]
+    found = [interface("lo", "127.0.0.1"), interface("eth0", "10.1.2.3"), interface("eth1", "203.0.113.1")]
     config = build.build({"data_dir": "/nonexistent"}, source=lambda: found).config
     assert (config.bind_addr, config.advertise_addr_lan) == ("0.0.0.0", "10.1.2.3")
 
@@ -224,7 +312,7 @@ def test_a_host_with_one_private_address_advertises_it() -> None:
 @pytest.mark.parametrize(
     ("addresses", "complaint"),
     [
-        (["127.0.0.1", "192.0.2.1"], "No private IPv4 address found"),
+        (["127.0.0.1", "203.0.113.1"], "No private IPv4 address found"),
         (["10.0.0.1", "10.0.0.2"], "Multiple private IPv4 addresses found. Please configure one with 'bind'"),
     ],
 )

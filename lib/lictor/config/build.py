@@ -5,12 +5,14 @@ Source of the defaults and rules: Consul 1.7's agent configuration.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from typing import NamedTuple
 
 from lictor.config import decode, definitions, interfaces, sockaddr
 from lictor.config import defaults as dev
+from lictor.config.ciphers import CIPHER_SUITES
 from lictor.config.decode import Values
 from lictor.config.errors import ConfigError, several
 from lictor.config.runtime import (
@@ -43,8 +45,9 @@ from lictor.config.runtime import (
     TelemetryConfig,
     TlsConfig,
 )
-from lictor.config.settings import Settings, is_any, joined, parse_ip
+from lictor.config.settings import UNIX_PREFIX, Settings, is_any, joined, parse_ip
 from lictor.config.validate import validate
+from lictor.config.validate_definitions import check_definitions
 
 DNS_PORT = 53
 FILE_TTL_DEFAULT_NS = 30 * SECOND_NS
@@ -77,13 +80,18 @@ def build(values: Values, dev_mode: bool = False, source: sockaddr.Source = inte
     addresses = _cluster_addresses(settings, source)
     server = settings.boolean("server")
     datacenter = settings.text("datacenter", "dc1").lower()
-    node_name = settings.text("node_name") if settings.has("node_name") else socket.gethostname()
+    node_name = (settings.text("node_name") or socket.gethostname()).strip()
     data_dir = settings.text("data_dir")
     client_addrs = settings.addresses("client_addr", ("127.0.0.1",))
     bootstrap, expect = _bootstrap(settings)
     acl = _acl(settings)
     ports = _ports(settings)
-    primary = settings.text("acl_datacenter") or settings.text("primary_datacenter") or datacenter
+    _in_order(ports)
+    primary = settings.text("primary_datacenter") or settings.text("acl_datacenter") or datacenter
+    if settings.has("acl_datacenter"):
+        settings.warnings.append(
+            "The 'acl_datacenter' field is deprecated. Use the 'primary_datacenter' field instead."
+        )
     config = RuntimeConfig(
         node_name=node_name,
         node_id=settings.text("node_id"),
@@ -105,7 +113,7 @@ def build(values: Values, dev_mode: bool = False, source: sockaddr.Source = inte
         client_addrs=client_addrs,
         ports=ports,
         addresses=Addresses(
-            dns=settings.addresses("DNS address", client_addrs, "addresses.dns"),
+            dns=_dns_addresses(settings, client_addrs),
             http=settings.addresses("addresses.http", client_addrs, unix=True),
             https=settings.addresses("addresses.https", client_addrs, unix=True),
             grpc=settings.addresses("addresses.grpc", client_addrs, unix=True),
@@ -153,9 +161,7 @@ def build(values: Values, dev_mode: bool = False, source: sockaddr.Source = inte
         watches=tuple(settings.get("watches", ())),
         config_entries_bootstrap=tuple(settings.get("config_entries.bootstrap", ())),
     )
-    _check_spans_of_definitions(settings)
-    if settings.errors:
-        raise ConfigError(several(settings.errors))
+    check_definitions(settings)
     validate(config, settings)
     return Built(config, settings.warnings)
 
@@ -170,9 +176,7 @@ def _bootstrap(settings: Settings) -> tuple[bool, int]:
 
 
 def _cluster_addresses(settings: Settings, source: sockaddr.Source) -> ClusterAddresses:
-    bind = settings.address("bind_addr", "0.0.0.0")
-    if settings.errors:
-        raise ConfigError(several(settings.errors))
+    bind = _bind_address(settings)
     lan = _advertised(settings, "advertise_addr", "")
     if not lan:
         lan = _detected(bind, source) if is_any(bind) else bind
@@ -183,16 +187,33 @@ def _cluster_addresses(settings: Settings, source: sockaddr.Source) -> ClusterAd
         tagged[f"{pool}_ipv6" if ":" in address else f"{pool}_ipv4"] = address
         for family in ("ipv4", "ipv6"):
             key = f"advertise_addr_{family}" if pool == "lan" else f"advertise_addr_wan_{family}"
-            if settings.has(key):
-                tagged[f"{pool}_{family}"] = settings.address(key, address)
+            given = settings.address(key, "")
+            if given:
+                tagged[f"{pool}_{family}"] = given
+            if given and (":" in given) != (family == "ipv6"):
+                raise ConfigError(f"{key} must be an {family} address")
     return ClusterAddresses(bind, lan, wan, tagged)
+
+
+def _bind_address(settings: Settings) -> str:
+    given = settings.text("bind_addr", "0.0.0.0")
+    if given.startswith(UNIX_PREFIX):
+        raise ConfigError("bind_addr cannot be a unix socket")
+    found = settings.addresses("bind_addr", () if settings.has("bind_addr") else ("0.0.0.0",))
+    if settings.errors:
+        raise ConfigError(several(settings.errors))
+    if not found:
+        raise ConfigError("bind_addr cannot be empty")
+    if len(found) > 1:
+        raise ConfigError("bind_addr cannot contain multiple addresses. Use 'addresses.{dns,http,https}' instead.")
+    return found[0]
 
 
 def _advertised(settings: Settings, name: str, default: str) -> str:
     address = settings.address(name, default)
     if is_any(address):
         what = "Advertise WAN address" if name.endswith("wan") else "Advertise address"
-        settings.errors.append(f"{what} cannot be 0.0.0.0, :: or [::]")
+        raise ConfigError(f"{what} cannot be 0.0.0.0, :: or [::]")
     return address
 
 
@@ -229,14 +250,34 @@ def _ports(settings: Settings) -> Ports:
     )
 
 
+def _in_order(ports: Ports) -> None:
+    """The ranges of ports must be none the wrong way round. Raises ConfigError."""
+    for name, low, high in (
+        ("proxy", ports.proxy_min_port, ports.proxy_max_port),
+        ("sidecar", ports.sidecar_min_port, ports.sidecar_max_port),
+        ("expose", ports.expose_min_port, ports.expose_max_port),
+    ):
+        if high < low:
+            raise ConfigError(f"{name}_min_port must be less than {name}_max_port. To disable, set both to zero.")
+
+
+def _dns_addresses(settings: Settings, default: tuple[str, ...]) -> tuple[str, ...]:
+    found = settings.addresses("addresses.dns", default, unix=True)
+    if any(address.startswith(UNIX_PREFIX) for address in found):
+        raise ConfigError("DNS address cannot be a unix socket")
+    return found
+
+
 def _dns(settings: Settings) -> DnsConfig:
     at = "dns_config."
     ttls = {
-        name: settings.span_of(f"dns_config.service_ttl[{name!r}]", text, 0)
+        name: settings.span_of(f'dns_config.service_ttl["{name}"]', text, 0)
         for name, text in settings.get(at + "service_ttl", {}).items()
     }
     recursors: list[str] = []
     for text in settings.names("recursors"):
+        if text.startswith(UNIX_PREFIX):
+            raise ConfigError(f"DNS Recursors cannot be unix sockets: {text}")
         recursor = _recursor(text)
         if recursor is None:
             settings.errors.append(f'Invalid recursor address: "{text}"')
@@ -269,12 +310,25 @@ def _dns(settings: Settings) -> DnsConfig:
 
 
 def _recursor(text: str) -> str | None:
-    """`host:port` of a DNS server; port 53 when none is given."""
+    """`host:port` of a DNS server; port 53 when none is given. A host name is looked up, its IPv4 address first."""
     if (address := parse_ip(text)) is not None:
         return joined(address, DNS_PORT)
-    host, _, port = text.rpartition(":")
-    address = parse_ip(host)
-    return joined(address, int(port)) if address is not None and port.isdigit() else None
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        host, port = text, str(DNS_PORT)
+    if not (host and port.isdecimal()):
+        return None
+    address = parse_ip(host) or _looked_up(host)
+    return None if address is None else joined(address, int(port))
+
+
+def _looked_up(host: str) -> str | None:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return None
+    by_family = sorted(found, key=lambda item: item[0] != socket.AF_INET)
+    return str(by_family[0][4][0])
 
 
 def dotted(domain: str) -> str:
@@ -313,7 +367,7 @@ def _join(settings: Settings, suffix: str) -> JoinConfig:
 def _raft(settings: Settings, addresses: ClusterAddresses, dev_mode: bool) -> RaftConfig:
     multiplier = settings.integer("performance.raft_multiplier", DEFAULT_RAFT_MULTIPLIER)
     if not 1 <= multiplier <= 10:
-        settings.errors.append(f"performance.raft_multiplier cannot be {multiplier}. Must be between 1 and 10")
+        raise ConfigError(f"performance.raft_multiplier cannot be {multiplier}. Must be between 1 and 10")
     return RaftConfig(
         bind_addr=addresses.bind,
         advertise_addr=addresses.lan,
@@ -357,11 +411,24 @@ def _limits(settings: Settings) -> LimitsConfig:
     )
 
 
+def _networks(settings: Settings, path: str) -> tuple[str, ...]:
+    """Networks in CIDR notation, without the bits of hosts."""
+    found = []
+    for text in settings.texts(path):
+        try:
+            if "/" not in text:
+                raise ValueError
+            found.append(str(ipaddress.ip_network(text.strip(), strict=False)))
+        except ValueError:
+            settings.errors.append(f"{path.rpartition('.')[2]}: invalid cidr: {text}")
+    return tuple(found)
+
+
 def _http(settings: Settings, dev_mode: bool) -> HttpConfig:
     at = "http_config."
     return HttpConfig(
         block_endpoints=settings.texts(at + "block_endpoints"),
-        allow_write_http_from=settings.texts(at + "allow_write_http_from"),
+        allow_write_http_from=_networks(settings, at + "allow_write_http_from"),
         response_headers=settings.get(at + "response_headers", {}),
         workers=settings.integer(at + "workers", 1),
         fast_lane=settings.boolean(at + "fast_lane", True),
@@ -399,7 +466,9 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
         allowed_prefixes=tuple(allowed),
         blocked_prefixes=tuple(blocked),
         filter_default=settings.boolean(at + "filter_default", True),
-        prometheus_retention_time_ns=settings.span(at + "prometheus_retention_time", 0),
+        prometheus_retention_time_ns=settings.span_of(
+            "prometheus_retention_time", settings.get(at + "prometheus_retention_time", None), 0
+        ),
         statsd_address=settings.text(at + "statsd_address"),
         statsite_address=settings.text(at + "statsite_address"),
         dogstatsd_addr=settings.text(at + "dogstatsd_addr"),
@@ -412,7 +481,7 @@ def _acl(settings: Settings) -> AclConfig:
     default_ttl_ns = settings.span("acl_ttl", FILE_TTL_DEFAULT_NS)
     replication = settings.text("acl_replication_token")
     return AclConfig(
-        enabled=settings.boolean("acl.enabled") or settings.text("acl_datacenter") != "",
+        enabled=settings.boolean("acl.enabled", settings.has("acl_datacenter")),
         default_policy=settings.text("acl.default_policy", settings.text("acl_default_policy", "allow")),
         down_policy=settings.text("acl.down_policy", settings.text("acl_down_policy", "extend-cache")),
         token_ttl_ns=settings.span("acl.token_ttl", default_ttl_ns),
@@ -446,13 +515,26 @@ def _connect(settings: Settings) -> ConnectConfig:
         auto_encrypt_tls=settings.boolean("auto_encrypt.tls"),
         auto_encrypt_allow_tls=allow_tls,
         auto_encrypt_dns_san=settings.texts("auto_encrypt.dns_san"),
-        auto_encrypt_ip_san=settings.texts("auto_encrypt.ip_san"),
+        auto_encrypt_ip_san=_ip_addresses(settings),
     )
+
+
+def _ip_addresses(settings: Settings) -> tuple[str, ...]:
+    found = []
+    for text in settings.texts("auto_encrypt.ip_san"):
+        if parse_ip(text) is None:
+            settings.warnings.append(f'Cannot parse ip "{text}" from AutoEncrypt.IPSAN')
+        else:
+            found.append(text)
+    return tuple(found)
 
 
 def _tls(settings: Settings, node_name: str) -> TlsConfig:
     hostname = settings.boolean("verify_server_hostname")
     suites = tuple(suite.strip() for suite in settings.text("tls_cipher_suites").split(",") if suite.strip())
+    for suite in suites:
+        if suite not in CIPHER_SUITES:
+            settings.errors.append(f'tls_cipher_suites: invalid tls cipher suites: unsupported cipher "{suite}"')
     return TlsConfig(
         ca_file=settings.text("ca_file"),
         ca_path=settings.text("ca_path"),
@@ -477,7 +559,7 @@ def _checks(settings: Settings) -> ChecksConfig:
         output_max_size=settings.integer("check_output_max_size", 4096),
         discard_output=settings.boolean("discard_check_output"),
         enable_remote_scripts=remote,
-        enable_local_scripts=settings.boolean("enable_local_script_checks", remote) or remote,
+        enable_local_scripts=settings.boolean("enable_local_script_checks", remote),
         enable_agent_tls=settings.boolean("enable_agent_tls_for_checks"),
     )
 
@@ -493,18 +575,3 @@ def _log(settings: Settings) -> LogConfig:
         syslog=settings.boolean("enable_syslog"),
         syslog_facility=settings.text("syslog_facility", "LOCAL0"),
     )
-
-
-def _check_spans_of_definitions(settings: Settings) -> None:
-    """Durations inside checks are kept as text; they must be durations all the same."""
-    for number, check in enumerate(settings.get("checks", ())):
-        _check_spans(settings, f"checks[{number}]", check)
-    for number, service in enumerate(settings.get("services", ())):
-        inner = [*service.get("checks", ()), *([service["check"]] if "check" in service else [])]
-        for position, check in enumerate(inner):
-            _check_spans(settings, f"services[{number}].checks[{position}]", check)
-
-
-def _check_spans(settings: Settings, path: str, check: Values) -> None:
-    for key in ("interval", "timeout", "ttl", "deregister_critical_service_after"):
-        settings.span_of(f"{path}.{key}", check.get(key), 0)

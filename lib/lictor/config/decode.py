@@ -52,6 +52,18 @@ def merge(base: Values, over: Values) -> Values:
     return merged
 
 
+_ZEROS: dict[str, Any] = {
+    schema.STRING: "",
+    schema.BOOL: False,
+    schema.INT: 0,
+    schema.FLOAT: 0.0,
+    schema.UINT: 0,
+    schema.UINT32: 0,
+    schema.UINT64: 0,
+}
+"""What null means among the items of a list or map."""
+
+
 class _Decoder:
     """Walks one document beside its shape and gathers what does not fit."""
 
@@ -61,8 +73,10 @@ class _Decoder:
         self.unknown: list[str] = []
 
     def struct(self, raw: Any, shape: schema.Struct, path: str) -> Values:
-        if isinstance(raw, list) and len(raw) == 1:
-            raw = raw[0]
+        if isinstance(raw, list) and len(raw) <= 1:
+            raw = raw[0] if raw else {}
+        if raw is None:
+            return {}
         if not isinstance(raw, dict):
             self._mismatch(path, f"expected a map, got '{kind(raw)}'")
             return {}
@@ -93,7 +107,7 @@ class _Decoder:
         if shape == schema.STRINGS:
             return [self._scalar(item, schema.STRING, f"{path}[{n}]") for n, item in enumerate(self._items(raw, path))]
         if shape == schema.ANY_MAPS:
-            return [self._plain(item) for item in self._items(raw, path)]
+            return [self._plain(self._members(item, f"{path}[{n}]")) for n, item in enumerate(self._items(raw, path))]
         if shape == schema.ANY_MAP:
             return self._plain(self._members(raw, path))
         if shape == schema.STRING_MAP:
@@ -108,6 +122,12 @@ class _Decoder:
 
     def _scalar(self, raw: Any, shape: str, path: str) -> Any:
         is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
+        if raw is None:
+            return _ZEROS[shape]
+        if shape in schema.UNSIGNED and is_number:
+            if raw < 0:
+                self.mismatches.append(f"cannot parse '{path}', {int(raw)} overflows uint")
+            return int(raw)
         if shape == schema.STRING and isinstance(raw, str):
             return raw
         if shape == schema.BOOL and isinstance(raw, bool):
@@ -126,10 +146,14 @@ class _Decoder:
         return []
 
     def _members(self, raw: Any, path: str) -> Values:
+        if isinstance(raw, list) and not raw:
+            return {}
         if isinstance(raw, list) and len(raw) == 1 and isinstance(raw[0], dict):
             return dict(raw[0])
         if isinstance(raw, dict):
             return raw
+        if raw is None:
+            return {}
         self._mismatch(path, f"expected a map, got '{kind(raw)}'")
         return {}
 

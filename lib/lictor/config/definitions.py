@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lictor.service_faults import CONNECT_PROXY, MESH_GATEWAY
+
 Definition = dict[str, Any]
 
 _CHECK_NAMES = {
@@ -68,6 +70,8 @@ _EXPOSED_PATH_NAMES = {
     "protocol": "Protocol",
 }
 DEFAULT_UPSTREAM_TYPE = "service"
+KINDS = ("", CONNECT_PROXY, MESH_GATEWAY)
+"""Of a service; in a file any other one counts as none."""
 
 
 def check(values: Definition) -> Definition:
@@ -86,6 +90,8 @@ def service_check(values: Definition) -> Definition:
 def service(values: Definition) -> Definition:
     """A service definition, keys of the file, as the body of `PUT /v1/agent/service/register`."""
     body = _renamed(values, _SERVICE_NAMES)
+    if body.get("Kind", "") not in KINDS:
+        body["Kind"] = ""
     if "tagged_addresses" in values:
         body["TaggedAddresses"] = {
             tag: {"Address": address.get("address", ""), "Port": address.get("port", 0)}
@@ -94,10 +100,9 @@ def service(values: Definition) -> Definition:
     if "weights" in values:
         weights = values["weights"]
         body["Weights"] = {"Passing": weights.get("passing", 1), "Warning": weights.get("warning", 1)}
-    if "check" in values:
-        body["Check"] = service_check(values["check"])
-    if "checks" in values:
-        body["Checks"] = [service_check(item) for item in values["checks"]]
+    checks = [*values.get("checks", ()), *([values["check"]] if "check" in values else [])]
+    if checks:
+        body["Checks"] = [service_check(item) for item in checks]
     if "proxy" in values:
         body["Proxy"] = _proxy(values["proxy"])
     if "connect" in values:

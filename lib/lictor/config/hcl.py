@@ -52,6 +52,22 @@ def parse(text: str) -> dict[str, Any]:
     return _Parser(text.removeprefix("\ufeff")).document()
 
 
+_NAMES = {
+    "{": "LBRACE",
+    "}": "RBRACE",
+    "[": "LBRACK",
+    "]": "RBRACK",
+    "=": "ASSIGN",
+    ",": "COMMA",
+    "end": "EOF",
+    "identifier": "IDENT",
+}
+
+
+def _name_of(token: Token) -> str:
+    return _NAMES.get(token.kind, token.kind.upper())
+
+
 class _Parser:
     """A recursive-descent parser over one text."""
 
@@ -64,10 +80,11 @@ class _Parser:
         return self._members("end")
 
     def _fail(self, message: str, offset: int | None = None) -> HclError:
-        at = self._token.offset if offset is None else offset
-        line = self._text.count("\n", 0, at) + 1
-        column = at - (self._text.rfind("\n", 0, at) + 1) + 1
-        return HclError(f"At {line}:{column}: {message}")
+        return HclError(f"At {self._place(self._token.offset if offset is None else offset)}: {message}")
+
+    def _place(self, offset: int) -> str:
+        line = self._text.count("\n", 0, offset) + 1
+        return f"{line}:{offset - self._text.rfind(chr(10), 0, offset)}"
 
     def _next(self) -> Token:
         token = self._token
@@ -92,7 +109,7 @@ class _Parser:
             self._member(found, depth)
             if self._token.kind == ",":
                 if closing == "end":
-                    raise self._fail("illegal character")
+                    raise self._fail("illegal char")
                 self._next()
 
     def _member(self, found: dict[str, Any], depth: int) -> None:
@@ -101,7 +118,7 @@ class _Parser:
         while self._token.kind in ("identifier", "string"):
             keys.append(self._next().value)
         if not keys:
-            raise self._fail(f"expected: IDENT | STRING got: {self._token.kind.upper()}")
+            raise self._fail(f"expected: IDENT | STRING got: {_name_of(self._token)}")
         if self._token.kind == "=":
             if len(keys) > 1:
                 raise self._fail("nested object expected: LBRACE got: ASSIGN", start)
@@ -127,7 +144,7 @@ class _Parser:
             return [self._members("}", depth + 1)]
         if token.kind == "[":
             return self._list(depth + 1)
-        raise self._fail(f"Unknown token: {token.kind.upper()} {token.value}", token.offset)
+        raise self._fail(f"Unknown token: {self._place(token.offset)} {_name_of(token)} {token.value}", token.offset)
 
     def _list(self, depth: int) -> list[Any]:
         if depth > MAX_DEPTH:
@@ -145,7 +162,7 @@ class _Parser:
             if self._token.kind == ",":
                 self._next()
             elif self._token.kind != "]":
-                raise self._fail(f"error parsing list, expected comma or list end, got: {self._token.kind.upper()}")
+                raise self._fail(f"error parsing list, expected comma or list end, got: {_name_of(self._token)}")
 
     def _scan(self) -> Token:
         text = self._text
@@ -173,7 +190,7 @@ class _Parser:
             return Token("identifier", identifier[0], start)
         if text.startswith("/*", start):
             raise self._fail("comment not terminated", start)
-        raise self._fail("illegal character", start)
+        raise self._fail("illegal char", start)
 
     def _number(self, text: str) -> int | float:
         digits = text.lstrip("+-")

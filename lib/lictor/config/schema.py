@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 STRING, INT, BOOL, FLOAT = "string", "int", "bool", "float64"
+UINT, UINT32, UINT64 = "uint", "uint32", "uint64"
+UNSIGNED = frozenset({UINT, UINT32, UINT64})
 STRINGS = "list of string"
 STRING_MAP = "map of string"
 LISTS_MAP = "map of list of string"
 ANY_MAP = "map of anything"
 ANY_MAPS = "list of map of anything"
-LEAVES = frozenset({STRING, INT, BOOL, FLOAT, STRINGS, STRING_MAP, LISTS_MAP, ANY_MAP, ANY_MAPS})
+LEAVES = frozenset({STRING, INT, BOOL, FLOAT, *UNSIGNED, STRINGS, STRING_MAP, LISTS_MAP, ANY_MAP, ANY_MAPS})
 
 Shape = Any
 Struct = dict[str, Shape]
@@ -103,7 +105,6 @@ SERVICE["connect"] = {"native": BOOL, "sidecar_service": SERVICE}
 
 CHECK_ALIASES = {
     "scriptargs": "args",
-    "script_args": "args",
     "serviceid": "service_id",
     "dockercontainerid": "docker_container_id",
     "tlsskipverify": "tls_skip_verify",
@@ -164,7 +165,7 @@ TOP: Struct = {
         "cleanup_dead_servers": BOOL,
         "last_contact_threshold": STRING,
         "max_trailing_logs": INT,
-        "min_quorum": INT,
+        "min_quorum": UINT,
         "server_stabilization_time": STRING,
         "redundancy_zone_tag": STRING,
         "disable_upgrade_migration": BOOL,
@@ -211,7 +212,7 @@ TOP: Struct = {
         "disable_compression": BOOL,
         "recursor_timeout": STRING,
         "enable_additional_node_meta_txt": BOOL,
-        "soa": {"refresh": INT, "retry": INT, "expire": INT, "min_ttl": INT},
+        "soa": {"refresh": UINT32, "retry": UINT32, "expire": UINT32, "min_ttl": UINT32},
         "use_cache": BOOL,
         "cache_max_age": STRING,
     },
@@ -246,8 +247,8 @@ TOP: Struct = {
         "rpc_max_conns_per_client": INT,
         "rpc_rate": FLOAT,
         "rpc_max_burst": INT,
-        "kv_max_value_size": INT,
-        "txn_max_req_len": INT,
+        "kv_max_value_size": UINT64,
+        "txn_max_req_len": UINT64,
     },
     "log_level": STRING,
     "log_json": BOOL,

@@ -66,12 +66,11 @@ class Settings:
             return default_ns
 
     def port(self, name: str, default: int) -> int:
-        """The port `ports.<name>`; negative numbers are -1, which turns it off."""
+        """The port `ports.<name>`; zero and negative numbers are -1, which turns it off."""
         value = self.integer(f"ports.{name}", default)
         if value > MAX_PORT:
-            self.errors.append(f"ports.{name}: invalid port {value}: must be at most {MAX_PORT}")
-            return default
-        return value if value >= 0 else DISABLED_PORT
+            self.errors.append(f"ports.{name}: invalid port: {value}")
+        return value if value > 0 else DISABLED_PORT
 
     def addresses(
         self, name: str, default: tuple[str, ...], key: str | None = None, unix: bool = False
@@ -81,7 +80,7 @@ class Settings:
         `name` is what a complaint says, `key` the path when it differs.
         """
         raw = self.get(key or name, None)
-        if raw is None:
+        if not raw:
             return default
         try:
             parts = sockaddr.expand(raw).split()
@@ -98,23 +97,16 @@ class Settings:
             elif (address := parse_ip(part)) is not None:
                 found.append(address)
             else:
-                self.errors.append(f'{name}: invalid ip address: "{part}"')
+                self.errors.append(f"{name}: invalid ip address: {part}")
         return tuple(found)
 
     def address(self, name: str, default: str) -> str:
-        """Exactly one IP address, templates expanded."""
-        if not self.has(name):
-            return default
-        errors = len(self.errors)
+        """One IP address, templates expanded; the default when there is none."""
         found = self.addresses(name, ())
-        if len(self.errors) > errors:
-            return default
-        if not found:
-            self.errors.append(f"{name} cannot be empty")
-            return default
         if len(found) > 1:
-            self.errors.append(f"{name} cannot contain multiple addresses")
-        return found[0]
+            self.errors.append(f"{name}: multiple addresses found: {' '.join(found)}")
+            return default
+        return found[0] if found else default
 
     def names(self, path: str) -> tuple[str, ...]:
         """A list of host names or addresses; templates are expanded and may give several."""

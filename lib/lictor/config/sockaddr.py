@@ -23,6 +23,20 @@ _PRIVATE_NETWORKS = [
     ipaddress.ip_network(network)
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 ]
+_UNROUTED_NETWORKS = _PRIVATE_NETWORKS + [
+    ipaddress.ip_network(network)
+    for network in (
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "::1/128",
+        "fe80::/10",
+        "fec0::/10",
+        "2001:db8::/32",
+    )
+]
+"""What an agent that is bound to all addresses advertises must be of these (IPv4) or of none of these (IPv6)."""
 
 Addresses = list[InterfaceAddress]
 Source = Callable[[], Addresses]
@@ -49,17 +63,18 @@ def is_forwardable(address: interfaces.IPAddress) -> bool:
 
 
 def private_ipv4(found: Addresses) -> list[str]:
-    """Every private IPv4 address."""
-    return [str(item.address) for item in found if item.address.version == 4 and is_private(item.address)]
+    """Every IPv4 address of a network that is not routed in the Internet; loopback only where there is nothing else."""
+    outside = [item for item in found if not item.address.is_loopback]
+    return [str(item.address) for item in outside or found if item.address.version == 4 and _is_unrouted(item.address)]
 
 
 def public_ipv6(found: Addresses) -> list[str]:
-    """Every IPv6 address that is neither loopback, link-local nor private."""
-    return [
-        str(item.address)
-        for item in found
-        if item.address.version == 6 and is_forwardable(item.address) and not is_private(item.address)
-    ]
+    """Every IPv6 address of a network that is routed in the Internet."""
+    return [str(item.address) for item in found if item.address.version == 6 and not _is_unrouted(item.address)]
+
+
+def _is_unrouted(address: interfaces.IPAddress) -> bool:
+    return any(address.version == network.version and address in network for network in _UNROUTED_NETWORKS)
 
 
 def _evaluate(pipeline: str, source: Source) -> str:

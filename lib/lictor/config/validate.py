@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import re
 
-from lictor.config.errors import ConfigError
+from lictor.config.errors import ConfigError, several
 from lictor.config.runtime import RuntimeConfig
-from lictor.config.settings import UNIX_PREFIX, Settings, joined
+from lictor.config.settings import UNIX_PREFIX, Settings, is_any, joined
+from lictor.service_faults import joined_faults, meta_fault, proxy_faults
 
-MAX_META_PAIRS = 64
-MAX_META_KEY_LENGTH = 128
-MAX_META_VALUE_LENGTH = 512
-RESERVED_META_PREFIX = "consul-"
 GOSSIP_KEY_BYTES = (16, 24, 32)
 DOCUMENTATION = "See https://www.consul.io/docs/internals/consensus.html#deployment-table"
 
 _DATACENTER = re.compile(r"[a-z0-9_-]+")
-_META_KEY = re.compile(r"[a-zA-Z0-9_-]+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _UI_PATH = re.compile(r"[/a-zA-Z0-9_-]*")
 _UI_VERSION_PART = re.compile(r"/v[0-9]+/")
 _RESERVED_LABELS = ("service", "connect", "node", "query", "addr")
@@ -34,41 +30,45 @@ _BOTH_UI_SETTINGS = (
 def validate(config: RuntimeConfig, settings: Settings) -> None:
     """Refuse what cannot work; add warnings to `settings` for what works badly.
 
-    Raises ConfigError with the first thing that is wrong.
+    Raises ConfigError with the first thing that is wrong, or with all of `settings.errors` when it comes to those.
     """
     _identity(config)
     _web_page(config)
+    _unsupported(settings)
     _dns(config)
     _bootstrap(config, settings)
     _numbers(config)
-    _unsupported(settings)
+    if fault := meta_fault(config.node_meta):
+        raise ConfigError(f"node_meta invalid: {fault}")
     if config.encrypt_key:
         gossip_key(config.encrypt_key)
-    node_meta(config.node_meta)
     _listeners(config)
+    if settings.errors:
+        raise ConfigError(several(settings.errors))
+    _services(config)
     if config.connect.ca_provider not in _CA_PROVIDERS:
         raise ConfigError(f"{config.connect.ca_provider} is not a valid CA provider")
-    if config.connect.auto_encrypt_allow_tls and not config.server_mode:
-        raise ConfigError("auto_encrypt.allow_tls can only be used on a server.")
-    if config.connect.auto_encrypt_tls and config.server_mode:
-        raise ConfigError("auto_encrypt.tls can only be used on a client.")
-    if settings.has("acl_datacenter"):
+    if config.connect.auto_encrypt_allow_tls and not (config.tls.verify_incoming or config.tls.verify_incoming_rpc):
         settings.warnings.append(
-            "The 'acl_datacenter' field is deprecated. Use the 'primary_datacenter' field instead."
+            "if auto_encrypt.allow_tls is turned on, either verify_incoming or verify_incoming_rpc should be enabled."
+            " It is necessary to turn it off during a migration to TLS, but it should definitely be turned on"
+            " afterwards."
         )
 
 
 def _identity(config: RuntimeConfig) -> None:
+    if not config.datacenter:
+        raise ConfigError("datacenter cannot be empty")
     if not _DATACENTER.fullmatch(config.datacenter):
         raise ConfigError(f'datacenter cannot be "{config.datacenter}". Please use only [a-z0-9-_]')
     if not config.data_dir and not config.dev_mode:
         raise ConfigError("data_dir cannot be empty")
     if config.data_dir and os.path.exists(config.data_dir) and not os.path.isdir(config.data_dir):
         raise ConfigError(f'data_dir "{config.data_dir}" is not a directory')
-    if not config.node_name.strip():
+    if not config.node_name:
         raise ConfigError("node_name cannot be empty")
     if not _DATACENTER.fullmatch(config.primary_datacenter):
-        raise ConfigError(f'primary_datacenter cannot be "{config.primary_datacenter}". Please use only [a-z0-9-_]')
+        raise ConfigError(f'acl_datacenter cannot be "{config.primary_datacenter}". Please use only [a-z0-9-_]')
 
 
 def _web_page(config: RuntimeConfig) -> None:
@@ -91,8 +91,11 @@ def _dns(config: RuntimeConfig) -> None:
         raise ConfigError(
             f"dns_config.a_record_limit cannot be {config.dns.a_record_limit}. Must be greater than or equal to zero"
         )
-    first = config.dns.alt_domain.partition(".")[0]
-    if first in (*_RESERVED_LABELS, config.datacenter):
+    for recursor in config.dns.recursors:
+        if is_any(recursor.rpartition(":")[0].strip("[]")):
+            raise ConfigError("DNS recursor address cannot be 0.0.0.0, :: or [::]")
+    first, *further = config.dns.alt_domain.rstrip(".").split(".")
+    if further and first in (*_RESERVED_LABELS, config.datacenter):
         labels = ",".join((*_RESERVED_LABELS, config.datacenter))
         raise ConfigError(f"alt_domain cannot start with {{{labels}}}")
 
@@ -143,6 +146,9 @@ def _numbers(config: RuntimeConfig) -> None:
 
 
 def _unsupported(settings: Settings) -> None:
+    for segment in settings.get("segments", ()):
+        if segment.get("port", 0) <= 0:
+            raise ConfigError(f'Port for segment "{segment.get("name", "")}" cannot be <= 0')
     if settings.text("segment"):
         raise ConfigError("Network segments are not supported in this version of Consul")
     if settings.get("segments", ()):
@@ -151,33 +157,37 @@ def _unsupported(settings: Settings) -> None:
 
 def gossip_key(text: str) -> bytes:
     """The bytes of a base64 gossip key. Raises ConfigError when it is none."""
-    try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ConfigError(f"encrypt has invalid key: {error}") from None
+    good = _BASE64.match(text)
+    assert good is not None, "the pattern matches anything"
+    if good.end() < len(text) or len(text) % 4:
+        raise ConfigError(f"encrypt has invalid key: illegal base64 data at input byte {_base64_fault(text)}")
+    key = base64.b64decode(text)
     if len(key) not in GOSSIP_KEY_BYTES:
         raise ConfigError("encrypt has invalid key: key size must be 16, 24 or 32 bytes")
     return key
 
 
-def node_meta(pairs: dict[str, str]) -> None:
-    """Check a node's metadata against Consul's limits. Raises ConfigError."""
-    if len(pairs) > MAX_META_PAIRS:
-        raise ConfigError(f"Node metadata cannot contain more than {MAX_META_PAIRS} key/value pairs")
-    for key, value in pairs.items():
-        reason = ""
-        if not key:
-            reason = "Key cannot be blank"
-        elif not _META_KEY.fullmatch(key):
-            reason = "Key contains invalid characters"
-        elif len(key) > MAX_META_KEY_LENGTH:
-            reason = f"Key is too long (limit: {MAX_META_KEY_LENGTH} characters)"
-        elif key.startswith(RESERVED_META_PREFIX):
-            reason = f"Key prefix '{RESERVED_META_PREFIX}' is reserved for internal use"
-        elif len(value) > MAX_META_VALUE_LENGTH:
-            reason = f"Value is too long (limit: {MAX_META_VALUE_LENGTH} characters)"
-        if reason:
-            raise ConfigError(f"Couldn't load metadata pair ('{key}', '{value}'): {reason}")
+def _base64_fault(text: str) -> int:
+    """Where Go's decoder stops: at the first byte that is out of place, or at the unfinished group's beginning."""
+    good = _BASE64.match(text)
+    assert good is not None, "the pattern matches anything"
+    return good.end() if good.end() < len(text) else len(text) // 4 * 4
+
+
+def _services(config: RuntimeConfig) -> None:
+    """What contradicts a service's kind."""
+    for service in config.services:
+        connect = service.get("Connect", {})
+        has_sidecar = "SidecarService" in connect
+        faults = proxy_faults(
+            service.get("Kind", ""),
+            service.get("Port", 0),
+            connect.get("Native", False),
+            has_sidecar,
+            service.get("Proxy", {}),
+        )
+        if faults:
+            raise ConfigError(f'service "{service.get("Name", "")}": {joined_faults(faults)}')
 
 
 def _listeners(config: RuntimeConfig) -> None:

@@ -33,7 +33,8 @@ def debug_config(config: RuntimeConfig) -> dict[str, Any]:
     for part in (_identity, _network, _consensus, _gossip, _dns, _http, _access, _checks, _definitions, _telemetry):
         shown.update(part(config))
     hidden = {name: hide(name, value) for name, value in shown.items()}
-    return in_order(hidden | _freely_typed(config))
+    ordered: dict[str, Any] = in_order(hidden | _freely_typed(config))
+    return ordered
 
 
 def _unless_default(value: Any, default: Any, zero: Any = 0) -> Any:

@@ -97,10 +97,9 @@ def check_shown(definition: dict[str, Any], output_max_size: int) -> dict[str, A
 
 def service_shown(definition: dict[str, Any], output_max_size: int) -> dict[str, Any]:
     """A service, given as the API takes it: all its checks are in `Checks`, `Check` is an empty one."""
-    shown = hide("", _SERVICE | {name: definition[name] for name in _SERVICE if name in definition})
-    checks = [*definition.get("Checks", []), *([definition["Check"]] if "Check" in definition else [])]
+    shown: dict[str, Any] = hide("", _SERVICE | {name: definition[name] for name in _SERVICE if name in definition})
     shown["Check"] = _check({}, _SERVICE_CHECK, 0)
-    shown["Checks"] = [_check(check, _SERVICE_CHECK, output_max_size) for check in checks]
+    shown["Checks"] = [_check(check, _SERVICE_CHECK, output_max_size) for check in definition.get("Checks", [])]
     shown["Proxy"] = _proxy(definition["Proxy"]) if "Proxy" in definition else None
     shown["Connect"] = None
     if (connect := definition.get("Connect")) is not None:
@@ -114,7 +113,7 @@ def service_shown(definition: dict[str, Any], output_max_size: int) -> dict[str,
 
 def _check(definition: dict[str, Any], further: dict[str, Any], output_max_size: int) -> dict[str, Any]:
     fields = _CHECK | further | {"OutputMaxSize": output_max_size}
-    shown = hide("", fields | {name: definition[name] for name in fields if name in definition})
+    shown: dict[str, Any] = hide("", fields | {name: definition[name] for name in fields if name in definition})
     shown["OutputMaxSize"] = shown["OutputMaxSize"] or output_max_size
     shown["ScriptArgs"] = list(definition.get("Args", []))
     for name in _SPANS:

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from checkd.core.proxy import CONNECT_PROXY, MESH_GATEWAY
 from checkd.core.records import Service
+from lictor.service_faults import CONNECT_PROXY, MESH_GATEWAY
 
 Entry = Mapping[str, Any]
 

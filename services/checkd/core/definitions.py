@@ -172,14 +172,25 @@ _CHECK_FIELDS: dict[str, tuple[str, FieldKind]] = {
     "deregister_critical_service_after": ("deregister_after_ns", Kind.DURATION),
     "outputmaxsize": ("output_max_size", Kind.INTEGER),
 }
+_CHECK_ALIASES = (
+    "Interval interface {}; Timeout interface {}; TTL interface {}; DeregisterCriticalServiceAfter interface {}; "
+    'Args []string "json:\\"args\\""; ScriptArgsSnake []string "json:\\"script_args\\""; '
+    'DeregisterCriticalServiceAfterSnake interface {} "json:\\"deregister_critical_service_after\\""; '
+    'DockerContainerIDSnake string "json:\\"docker_container_id\\""; '
+    'TLSSkipVerifySnake bool "json:\\"tls_skip_verify\\""; '
+)
 SERVICE_CHECK_SHAPE = Shape(
     "CheckType",
     {
+        # The service is the one around it, whatever the check says.
+        "serviceid": ("", Kind.STRING),
+        "service_id": ("", Kind.STRING),
         "checkid": ("check_id", Kind.STRING),
         "proxyhttp": ("proxy_http", Kind.STRING),
         "proxygrpc": ("proxy_grpc", Kind.STRING),
         **_CHECK_FIELDS,
     },
+    decodes_itself=True,
 )
 CHECK_SHAPE = Shape(
     "CheckDefinition",
@@ -190,6 +201,9 @@ CHECK_SHAPE = Shape(
         "token": ("token", Kind.STRING),
         **_CHECK_FIELDS,
     },
+    decodes_itself=True,
+    go_type=f'struct {{ {_CHECK_ALIASES}ServiceIDSnake string "json:\\"service_id\\""; *structs.Alias }}',
+    type_names={"id": "types.CheckID"},
 )
 _ADDRESS_SHAPE = Shape("ServiceAddress", {"address": ("address", Kind.STRING), "port": ("port", Kind.INTEGER)})
 _WEIGHTS_SHAPE = Shape("Weights", {"passing": ("passing", Kind.INTEGER), "warning": ("warning", Kind.INTEGER)})
@@ -212,6 +226,7 @@ _UPSTREAM_SHAPE = Shape(
         "meshgateway": ("MeshGateway", _MESH_GATEWAY_SHAPE),
         "mesh_gateway": ("MeshGateway", _MESH_GATEWAY_SHAPE),
     },
+    decodes_itself=True,
 )
 _EXPOSE_PATH_SHAPE = Shape(
     "ExposePath",
@@ -222,7 +237,9 @@ _EXPOSE_PATH_SHAPE = Shape(
         "localpathport": ("LocalPathPort", Kind.INTEGER),
         "local_path_port": ("LocalPathPort", Kind.INTEGER),
         "protocol": ("Protocol", Kind.STRING),
+        "parsedfromcheck": ("", Kind.BOOLEAN),
     },
+    decodes_itself=True,
 )
 _EXPOSE_SHAPE = Shape(
     "ExposeConfig", {"checks": ("Checks", Kind.BOOLEAN), "paths": ("Paths", ListOf(_EXPOSE_PATH_SHAPE))}
@@ -244,6 +261,7 @@ _PROXY_SHAPE = Shape(
         "mesh_gateway": ("MeshGateway", _MESH_GATEWAY_SHAPE),
         "expose": ("Expose", _EXPOSE_SHAPE),
     },
+    decodes_itself=True,
 )
 
 
@@ -272,7 +290,14 @@ def _service_fields(connect: Shape) -> dict[str, tuple[str, FieldKind]]:
 def _service_shape() -> Shape:
     """The shape of a service, which may hold another one: a sidecar."""
     connect_fields: dict[str, tuple[str, FieldKind]] = {"native": ("native", Kind.BOOLEAN)}
-    shape = Shape("ServiceDefinition", _service_fields(Shape("ServiceConnect", connect_fields)))
+    shape = Shape(
+        "ServiceDefinition",
+        _service_fields(Shape("ServiceConnect", connect_fields, decodes_itself=True, lenient=True)),
+        decodes_itself=True,
+        go_type='struct { EnableTagOverrideSnake bool "json:\\"enable_tag_override\\""; '
+        'TaggedAddressesSnake map[string]structs.ServiceAddress "json:\\"tagged_addresses\\""; *structs.Alias }',
+        type_names={"kind": "structs.ServiceKind", "checks": "structs.CheckTypes"},
+    )
     connect_fields["sidecarservice"] = ("sidecar", shape)
     connect_fields["sidecar_service"] = ("sidecar", shape)
     return shape

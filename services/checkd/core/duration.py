@@ -34,23 +34,23 @@ def parse_duration(text: str) -> int:
     if rest == "0":
         return 0
     if not rest:
-        raise ValueError(f"time: invalid duration {text}")
+        raise ValueError(f'time: invalid duration "{text}"')
     total = Decimal(0)
     while rest:
         match = _PART.match(rest)
         assert match is not None, "the pattern matches anything"
         number, unit = match.groups()
         if not any(digit.isdigit() for digit in number):
-            raise ValueError(f"time: invalid duration {text}")
+            raise ValueError(f'time: invalid duration "{text}"')
         if not unit:
-            raise ValueError(f"time: missing unit in duration {text}")
+            raise ValueError(f'time: missing unit in duration "{text}"')
         if unit not in UNITS_NS:
-            raise ValueError(f"time: unknown unit {unit} in duration {text}")
+            raise ValueError(f'time: unknown unit "{unit}" in duration "{text}"')
         total += Decimal(number) * UNITS_NS[unit]
         rest = rest[match.end() :]
     nanoseconds = int(total)
     if nanoseconds > MAX_DURATION_NS:
-        raise ValueError(f"time: invalid duration {text}")
+        raise ValueError(f'time: invalid duration "{text}"')
     return -nanoseconds if negative else nanoseconds
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -47,10 +47,20 @@ class MapOf:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A Go struct: its name and its keys (lower case) with attribute name and kind."""
+    """A Go struct: its name and its keys (lower case) with attribute name and kind.
+
+    One that `decodes_itself` has no name in Go's errors, and what is wrong inside it is told of the field it is in.
+    """
 
     name: str
     fields: Mapping[str, tuple[str, FieldKind]]
+    decodes_itself: bool = False
+    go_type: str = ""
+    """What Go calls the type where not an object was given; by default the name."""
+    type_names: Mapping[str, str] = field(default_factory=dict)
+    """Go's names of types, by key, that are not plain."""
+    lenient: bool = False
+    """Unknown keys are read over."""
 
 
 FieldKind = Kind | Shape | ListOf | MapOf
@@ -133,47 +143,73 @@ def _quoted(character: str) -> str:
 def decode(value: Any, shape: Shape) -> dict[str, Any]:
     """Attributes of an object of the shape; raises InvalidDefinition naming what does not fit."""
     try:
-        return _object(value, shape, "")
+        return _object(value, shape, _TOP)
     except ValueError as error:
         raise InvalidDefinition(f"Request decode failed: {error}") from None
 
 
-def _object(value: Any, shape: Shape, where: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a value stands, as Go's errors say it."""
+
+    struct: str
+    path: tuple[str, ...]
+    fixed: bool = False
+    """Inside of something that decodes itself: errors name the field that holds that."""
+
+    def of_field(self, shape: Shape, key: str) -> _Place:
+        if self.fixed:
+            return self
+        return _Place("" if shape.decodes_itself else shape.name, (*self.path, key), False)
+
+    def __str__(self) -> str:
+        return f"Go struct field {self.struct}.{'.'.join(self.path)}"
+
+
+_TOP = _Place("", ())
+
+
+def _object(value: Any, shape: Shape, place: _Place) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _mismatch(value, f"{where} of type structs.{shape.name}" if where else f"Go value of type {shape.name}")
+        go_type = shape.go_type or f"structs.{shape.name}"
+        raise _mismatch(value, f"{place} of type {go_type}" if place.path else f"Go value of type {go_type}")
+    if shape.decodes_itself and place.path:
+        place = _Place(place.struct, place.path, True)
     result: dict[str, Any] = {}
     for key, item in value.items():
-        field = shape.fields.get(key.lower())
-        if field is None:
+        known = shape.fields.get(key.lower())
+        if known is None:
+            if shape.lenient:
+                continue
             raise ValueError(f'json: unknown field "{key}"')
         if item is None:
             continue
-        attribute, kind = field
-        decoded = _field(item, kind, f"Go struct field {shape.name}.{key}")
+        attribute, kind = known
+        decoded = _field(item, kind, place.of_field(shape, key), shape.type_names.get(key.lower(), ""))
         if attribute in result and key.lower() not in (attribute.replace("_", ""), attribute) and result[attribute]:
             continue
         result[attribute] = decoded
-    return result
+    return {attribute: item for attribute, item in result.items() if attribute}
 
 
-def _field(value: Any, kind: FieldKind, where: str) -> Any:
+def _field(value: Any, kind: FieldKind, place: _Place, go_type: str = "") -> Any:
     if isinstance(kind, Shape):
-        return _object(value, kind, where)
+        return _object(value, kind, place)
     if isinstance(kind, ListOf):
         if not isinstance(value, list):
-            raise _mismatch(value, f"{where} of type []structs.{kind.shape.name}")
-        return [_object(item, kind.shape, where) for item in value]
+            raise _mismatch(value, f"{place} of type {go_type or f'[]structs.{kind.shape.name}'}")
+        return [_object(item, kind.shape, place) for item in value]
     if isinstance(kind, MapOf):
         if not isinstance(value, dict):
-            raise _mismatch(value, f"{where} of type map[string]structs.{kind.shape.name}")
-        return {key: _object(item, kind.shape, where) for key, item in value.items()}
-    return _scalar(value, kind, where)
+            raise _mismatch(value, f"{place} of type map[string]structs.{kind.shape.name}")
+        return {key: _object(item, kind.shape, place) for key, item in value.items()}
+    return _scalar(value, kind, str(place), go_type)
 
 
-def _scalar(value: Any, kind: Kind, where: str) -> Any:
-    target = f"{where} of type {kind.value}"
+def _scalar(value: Any, kind: Kind, where: str, go_type: str = "") -> Any:
+    target = f"{where} of type {go_type or kind.value}"
     match kind:
         case Kind.STRING if isinstance(value, str):
             return value
@@ -188,7 +224,7 @@ def _scalar(value: Any, kind: Kind, where: str) -> Any:
         case Kind.STRING_MAP if isinstance(value, dict):
             return {key: _text(item, where) for key, item in value.items()}
         case Kind.HEADERS if isinstance(value, dict):
-            return {key: _field(item, Kind.STRINGS, where) for key, item in value.items() if item is not None}
+            return {key: _scalar(item, Kind.STRINGS, where) for key, item in value.items() if item is not None}
         case Kind.ANY_MAP if isinstance(value, dict):
             return value
     raise _mismatch(value, target)

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from checkd.core.definitions import CheckDefinition, ServiceAddress
-from checkd.core.proxy import CONNECT_PROXY, MESH_GATEWAY, shown_proxy
+from checkd.core.proxy import shown_proxy
 from checkd.core.records import Check, CheckEntry, Service, ServiceEntry
+from lictor.service_faults import CONNECT_PROXY, MESH_GATEWAY
 
 CONTENT_HASH_BYTES = 8
 SOURCE_FILE, SOURCE_API = "local", "remote"

@@ -10,7 +10,7 @@ import msgspec
 from checkd.core.definitions import CheckDefinition, ServiceDefinition
 from checkd.core.duration import SECOND_NS
 from checkd.core.errors import InvalidDefinition
-from checkd.core.proxy import CONNECT_PROXY, LOOPBACK
+from lictor.service_faults import CONNECT_PROXY, LOOPBACK
 
 SIDECAR_SUFFIX = "-sidecar-proxy"
 LISTENING_CHECK_INTERVAL_NS = 10 * SECOND_NS

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from checkd.core.definitions import CheckDefinition, ServiceDefinition, Weights
+from checkd.core.definitions import CheckDefinition, ServiceDefinition
 from checkd.core.errors import InvalidDefinition, LocalStateError
-from checkd.core.proxy import proxy_faults
 from checkd.core.status import STATUSES
+from lictor.service_faults import joined_faults, meta_fault, proxy_faults, weights_fault
 
-MAX_META_PAIRS = 64
-MAX_META_KEY_LENGTH = 128
-MAX_META_VALUE_LENGTH = 512
-RESERVED_META_PREFIX = "consul-"
-MAX_WEIGHT = 65535
 MAX_DNS_LABEL_LENGTH = 63
-_META_KEY = re.compile(r"[a-zA-Z0-9_-]+")
 _NOT_DNS = re.compile(r"[^A-Za-z0-9\-]")
 
 
@@ -56,7 +50,7 @@ def validate_service(service: ServiceDefinition) -> None:
         raise InvalidDefinition("Missing service name")
     if is_unspecified(service.address):
         raise InvalidDefinition("Invalid service address")
-    if service.weights is not None and (fault := weights_fault(service.weights)):
+    if service.weights is not None and (fault := weights_fault(service.weights.passing, service.weights.warning)):
         raise InvalidDefinition(f"Invalid Weights: {fault}")
     if fault := meta_fault(service.meta):
         raise InvalidDefinition(f"Invalid Service Meta: {fault}")
@@ -96,56 +90,15 @@ def require_scripts_allowed(check: CheckDefinition, from_file: bool, local_scrip
 
 def service_faults(service: ServiceDefinition) -> list[str]:
     """What contradicts the kind of service, in the order Consul lists it."""
-    faults = proxy_faults(service)
-    sidecar = service.connect.sidecar
+    connect = service.connect
+    faults = proxy_faults(service.kind, service.port, connect.native, connect.sidecar is not None, service.proxy or {})
+    sidecar = connect.sidecar
     if sidecar is not None:
         if sidecar.service_id:
             faults.append("A SidecarService cannot specify an ID as this is managed by the agent")
         if sidecar.connect.sidecar is not None:
             faults.append("A SidecarService cannot have a nested SidecarService")
     return faults
-
-
-def joined_faults(faults: list[str]) -> str:
-    """Several faults in the form of Go's multierror: a count, then one starred line each."""
-    count = "1 error" if len(faults) == 1 else f"{len(faults)} errors"
-    lines = "\n".join(f"\t* {fault}" for fault in faults)
-    return f"{count} occurred:\n{lines}\n\n"
-
-
-def weights_fault(weights: Weights) -> str:
-    """What is wrong with SRV weights; empty when nothing is."""
-    if weights.passing < 1:
-        return "Passing must be greater than 0"
-    if weights.warning < 0:
-        return "Warning must be greater or equal than 0"
-    if weights.passing > MAX_WEIGHT or weights.warning > MAX_WEIGHT:
-        return f"DNS Weight must be between 0 and {MAX_WEIGHT}"
-    return ""
-
-
-def meta_fault(meta: Mapping[str, str]) -> str:
-    """What is wrong with a service's metadata; empty when nothing is."""
-    if len(meta) > MAX_META_PAIRS:
-        return f"Node metadata cannot contain more than {MAX_META_PAIRS} key/value pairs"
-    for key, value in meta.items():
-        if fault := _meta_pair_fault(key, value):
-            return f"Couldn't load metadata pair ('{key}', '{value}'): {fault}"
-    return ""
-
-
-def _meta_pair_fault(key: str, value: str) -> str:
-    if not key:
-        return "Key cannot be blank"
-    if not _META_KEY.fullmatch(key):
-        return "Key contains invalid characters"
-    if len(key.encode()) > MAX_META_KEY_LENGTH:
-        return f"Key is too long (limit: {MAX_META_KEY_LENGTH} characters)"
-    if key.startswith(RESERVED_META_PREFIX):
-        return f"Key prefix '{RESERVED_META_PREFIX}' is reserved for internal use"
-    if len(value.encode()) > MAX_META_VALUE_LENGTH:
-        return f"Value is too long (limit: {MAX_META_VALUE_LENGTH} characters)"
-    return ""
 
 
 def is_unspecified(address: str) -> bool:
