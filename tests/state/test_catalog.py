@@ -251,3 +251,38 @@ def test_what_a_proxy_exposes_and_reaches_is_checked(proxy: dict[str, Any], prob
     row = service("p", kind="connect-proxy", port=1, proxy=canonical.proxy({"DestinationServiceName": "web", **proxy}))
     with pytest.raises(Refused, match=re.escape(problem)):
         prepare.service(row)
+
+
+def test_tags_do_not_narrow_what_takes_connect_traffic() -> None:
+    machine = Machine()
+    proxy = service("p", kind="connect-proxy", port=1, proxy=canonical.proxy({"DestinationServiceName": "web"}))
+    machine.register("n1", proxy)
+    assert len(catalog.service(machine.txn, "web", ["none"], connect=True).value) == 1
+    assert len(health.service(machine.txn, "web", ["none"], connect=True).value) == 1
+    assert catalog.service(machine.txn, "p", ["none"]).value == []
+
+
+def test_checks_are_found_by_the_exact_state_and_those_of_a_node_whatever_its_meta() -> None:
+    machine = Machine()
+    machine.register("n1", None, check("c1"))
+    assert len(health.state(machine.txn, "passing").value) == 1
+    assert health.state(machine.txn, "Passing").value == []
+    assert len(health.node_checks(machine.txn, "n1", ReadOptions(node_meta={"zone": "a"})).value) == 1
+    assert health.state(machine.txn, "any", ReadOptions(node_meta={"zone": "a"})).value == []
+
+
+def test_the_id_of_a_name_taken_over_by_a_renamed_node_is_free_again() -> None:
+    machine = Machine()
+    machine.register("old", node_id=IDS[0])
+    machine.register("taken", node_id=IDS[1], address="10.0.0.2")
+    machine.register("taken", node_id=IDS[0])
+    machine.register("other", node_id=IDS[1])
+    assert [node.node for node in catalog.nodes(machine.txn).value] == ["other", "taken"]
+
+
+def test_of_the_passing_instances_the_last_takes_the_place_of_one_that_goes() -> None:
+    machine = Machine()
+    for node, status in (("n1", "critical"), ("n2", "passing"), ("n3", "passing"), ("n4", "warning")):
+        machine.register(node, service("web"), check("c", status, service_id="web", node=node))
+    found = health.service(machine.txn, "web", passing=True).value
+    assert [item.node.node for item in found] == ["n3", "n2"]

@@ -120,8 +120,9 @@ def ensure_node(writer: Writer, wanted: Node) -> Node:
     if existing is not None and same_node(existing, wanted):
         return existing
     node = replace(wanted, create_index=existing.create_index if existing else writer.index, modify_index=writer.index)
-    if existing is not None and existing.id and existing.id.lower() != node.id.lower():
-        writer.delete(keys.node_by_id(existing.id))
+    holder = find_node(writer, wanted.node)
+    if holder is not None and holder.id and holder.id.lower() != node.id.lower():
+        writer.delete(keys.node_by_id(holder.id))
     insert_node(writer, node)
     writer.bump("nodes")
     touch_services_of_node(writer, node.node)

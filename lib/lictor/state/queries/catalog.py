@@ -100,7 +100,8 @@ def remembered_tags(txn: ReadTxn, memory: dict[str, Any]) -> dict[str, dict[str,
 def service(
     txn: ReadTxn, name: str, tags: Sequence[str] = (), connect: bool = False, options: ReadOptions = NO_OPTIONS
 ) -> Read[Sequence[Placed]]:
-    """Instances of a service with all of the tags; with `connect` those that take connect traffic for it."""
+    """Instances of a service with all of the tags; with `connect` those that take connect traffic for it, any tags."""
+    tags = () if connect else tags
     everything: Sequence[Placed]
     if are_many(txn, name, connect):
         everything = instances_with_checks(txn, name, connect)

@@ -9,7 +9,7 @@ from lictor.state import keys, render, topics
 from lictor.state.machine.catalog import service_index
 from lictor.state.queries import catalog
 from lictor.state.queries.distance import sort_by_distance
-from lictor.state.queries.instances import instances_with_checks
+from lictor.state.queries.instances import instances_with_checks, only_passing
 from lictor.state.queries.read import (
     NO_OPTIONS,
     Instance,
@@ -30,7 +30,9 @@ ANY = "any"
 
 def node_checks(txn: ReadTxn, node: str, options: ReadOptions = NO_OPTIONS) -> Read[list[Check]]:
     rows = (decode_check(raw) for _, raw in txn.scan(keys.checks_of_node(node)))
-    return Read(_narrowed(txn, rows, options), max_index(txn, "checks"), (topics.node_checks(node),))
+    return Read(
+        _narrowed(txn, rows, options, by_node_meta=False), max_index(txn, "checks"), (topics.node_checks(node),)
+    )
 
 
 def service_checks(txn: ReadTxn, service: str, options: ReadOptions = NO_OPTIONS) -> Read[list[Check]]:
@@ -50,7 +52,7 @@ def state(txn: ReadTxn, status: str, options: ReadOptions = NO_OPTIONS) -> Read[
         rows: Iterable[Check] = (decode_check(raw) for _, raw in txn.scan(b"C"))
         waits = [topics.CHECKS]
     else:
-        rows = _followed(txn, keys.checks_in_state(status))
+        rows = (row for row in _followed(txn, keys.checks_in_state(status)) if row.status == status)
         waits = [topics.state(status)]
     index = max_index(txn, "checks")
     if options.node_meta:
@@ -67,10 +69,13 @@ def service(
     connect: bool = False,
     options: ReadOptions = NO_OPTIONS,
 ) -> Read[Sequence[Instance]]:
-    """Instances of a service with their checks; with `passing` only those whose every check passes."""
+    """Instances of a service with their checks; with `passing` only those whose every check passes.
+
+    Tags do not narrow what takes connect traffic for the service.
+    """
     everything = instances_with_checks(txn, name, connect)
     found: Sequence[Instance] = everything
-    if tags:
+    if tags and not connect:
         found = [item for item in found if catalog.has_tags(item.service, tags)]
     if options.node_meta:
         wanted = options.node_meta
@@ -86,7 +91,11 @@ def service(
     if options.near:
         found = sort_by_distance(txn, options.near, found, lambda item: item.node.node)
     if passing:
-        found = everything.passing() if found is everything else [item for item in found if item.passes()]
+        if found is everything:
+            found = everything.passing()
+        else:
+            # The nearest stay first.
+            found = [item for item in found if item.passes()] if options.near else only_passing(found)
     names = everything.names
     topic = topics.connect(name) if connect else topics.service(name)
     if names:
@@ -117,9 +126,9 @@ def may_read_check(authorizer: Authorizer, row: Check) -> bool:
     return not row.service_name or authorizer.service_read(row.service_name)
 
 
-def _narrowed(txn: ReadTxn, rows: Iterable[Check], options: ReadOptions) -> list[Check]:
+def _narrowed(txn: ReadTxn, rows: Iterable[Check], options: ReadOptions, by_node_meta: bool = True) -> list[Check]:
     found = [row for row in rows if may_read_check(options.authorizer, row)]
-    if options.node_meta:
+    if options.node_meta and by_node_meta:
         found = [row for row in found if _node_has_meta(txn, row.node, options)]
     if options.filter is not None:
         keep = options.filter

@@ -27,6 +27,20 @@ _MEMORY = "instances"
 _SERVICES_INDEX = keys.index("services")
 
 
+def only_passing(items: Sequence[Instance]) -> list[Instance]:
+    """Those whose every check passes; the last takes the place of one that goes, the order that Consul gives."""
+    kept = list(items)
+    position = 0
+    while position < len(kept):
+        if kept[position].passes():
+            position += 1
+        else:
+            last = kept.pop()
+            if position < len(kept):
+                kept[position] = last
+    return kept
+
+
 class Instances(list[Instance]):
     """Instances with their service names (of differing case, or several behind a connect name)."""
 
@@ -43,7 +57,7 @@ class Instances(list[Instance]):
         """Those whose every check passes. `names` stay those of all, they decide the index."""
         found = self._passing
         if found is None:
-            found = Instances([item for item in self if item.passes()], self.names)
+            found = Instances(only_passing(self), self.names)
             if self.rendered is not None:
                 found.rendered = {}
                 self._passing = found
