@@ -11,7 +11,7 @@ from typing import Any
 from apid.core.encoding import to_json
 from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError
 from apid.core.message import JSON, Request, Response
-from apid.core.read_options import INDEX_WAIT_FRACTION, wait_limit_ns
+from apid.core.read_options import INDEX_WAIT_FRACTION, parse_wait, wait_limit_ns
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.node.context import Node
@@ -93,18 +93,18 @@ class EventEndpoints:
 
     async def list_recent(self, request: Request) -> Response:
         node = self._node
-        options = node.reads.parse(request)
+        wait_ns, min_index = parse_wait(request)
         name = request.get("name")
         authorizer = node.authorizer(request)
         config = node.config
-        limit_s = wait_limit_ns(options.wait_ns, config.default_query_time_ns, config.max_query_time_ns) / 1e9
+        limit_s = wait_limit_ns(wait_ns, config.default_query_time_ns, config.max_query_time_ns) / 1e9
         limit_s += self._random.uniform(0, limit_s / INDEX_WAIT_FRACTION)
         deadline_s = asyncio.get_running_loop().time() + limit_s
         while True:
             changed = node.events.changed()
             events = [event for event in node.events.recent(name) if authorizer.event_read(event.name)]
             index = events[-1].index() if events else 1
-            if not options.min_index or index != options.min_index:
+            if not min_index or index != min_index:
                 break
             try:
                 async with asyncio.timeout_at(deadline_s):

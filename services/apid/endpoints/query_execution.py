@@ -117,6 +117,9 @@ class Execution:
         try:
             found, leader, contact = await node.reads.run(find, options)
         except (HttpError, QueryError) as error:
+            if options.cached and isinstance(error, NotFound):
+                # Through the agent's cache a missing query is a failure as any other.
+                return text_response(500, str(error), list(FAILED_META))
             return refused(error)
         query: PreparedQuery
         query, items = found.value

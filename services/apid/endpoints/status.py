@@ -48,9 +48,11 @@ class StatusEndpoints:
         ]
 
     async def leader(self, request: Request) -> Response:
+        self._node.reads.parse(request)
         return json_response(to_json((await self._status()).leader_address))
 
     async def peers(self, request: Request) -> Response:
+        self._node.reads.parse(request)
         return json_response(to_json([server.address for server in (await self._status()).servers]))
 
     async def _status(self) -> raft_pb2.StatusResponse:
