@@ -11,6 +11,8 @@ from checkd.core.definitions import check_definition, service_definition
 from checkd.core.duration import format_duration, parse_duration
 from checkd.core.errors import InvalidDefinition, LocalStateError
 from checkd.core.go_json import parse
+from checkd.core.records import service_of
+from checkd.core.render import agent_service, catalog_service
 from checkd.core.validation import validate_check, validate_service
 from lictor.service_faults import meta_fault, weights_fault
 
@@ -220,3 +222,12 @@ def test_unknown_keys_of_connect_are_read_over_and_those_of_its_sidecar_are_not(
     assert not service_definition(parse(b'{"Name": "web", "Connect": {"Proxy": {}, "X": 1}}')).connect.native
     body = b'{"Name": "web", "Connect": {"SidecarService": {"X": 1}}}'
     assert refusal_of_service(body) == 'Request decode failed: json: unknown field "X"'
+
+
+@pytest.mark.parametrize(("body", "meta"), [(b'{"Name": "a"}', None), (b'{"Name": "a", "Meta": {}}', {})])
+def test_metadata_that_nobody_gave_is_null_in_the_catalog_and_empty_on_the_agent(
+    body: bytes, meta: dict[str, str] | None
+) -> None:
+    service = service_of(service_definition(parse(body)))
+    assert catalog_service(service)["Meta"] == meta
+    assert agent_service(service)["Meta"] == {}

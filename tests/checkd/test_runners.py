@@ -26,7 +26,6 @@ from grpc_health.v1._async import HealthServicer
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from checkd.core.definitions import check_definition
-from checkd.runners.docker import frames
 from checkd.runners.h2ping import ACK, FRAME_HEADER, PING, PREFACE, SETTINGS, frame
 from checkd.runners.pool import AgentTls, RunnerPool
 from checkd.runners.result import Result, Run
@@ -143,7 +142,7 @@ async def test_http_follows_redirects_as_go_does_and_stops(pool: RunnerPool) -> 
         assert (await run(pool, HTTP=f"{base}/keep", Method="POST", Body="b")).status == "passing"
         assert seen == [("POST /see", b"b"), ("GET /ok", b""), ("POST /keep", b"b"), ("POST /ok", b"b")]
         looped = await run(pool, HTTP=f"{base}/loop")
-        assert looped == ("critical", f"Get {base}/loop: stopped after 10 redirects")
+        assert looped == ("critical", f'Get "{base}/loop": stopped after 10 redirects')
         assert (await run(pool, HTTP=f"{base}/loop", DisableRedirects=True)).status == "critical"
 
 
@@ -163,7 +162,7 @@ async def test_http_reads_chunked_and_unframed_bodies(pool: RunnerPool) -> None:
 async def test_http_failures_are_critical_and_say_why(pool: RunnerPool) -> None:
     port = refused_port()
     url = f"http://127.0.0.1:{port}"
-    expected = f"Get {url}: dial tcp 127.0.0.1:{port}: connect: connection refused"
+    expected = f'Get "{url}": dial tcp 127.0.0.1:{port}: connect: connection refused'
     assert await run(pool, HTTP=url) == ("critical", expected)
     async with http_server(lambda *_: b"") as port:
         url = f"http://127.0.0.1:{port}"
@@ -173,6 +172,31 @@ async def test_http_failures_are_critical_and_say_why(pool: RunnerPool) -> None:
         assert (await run(pool, HTTP=f"http://127.0.0.1:{port}")).status == "critical"
     assert "unsupported protocol scheme" in (await run(pool, HTTP="ftp://x")).output
     assert "invalid header field value" in (await run(pool, HTTP=url, Header={"A": ["b\r\nC: d"]})).output
+
+
+@pytest.mark.parametrize(
+    ("definition", "output"),
+    [
+        ({"HTTP": "http://u:p@127.0.0.1:1/a b"}, 'Get "http://u:***@127.0.0.1:1/a%20b": dial tcp'),
+        ({"HTTP": "127.0.0.1:80"}, 'parse "127.0.0.1:80": first path segment in URL cannot contain colon'),
+        ({"HTTP": "http://127.0.0.1:x/"}, 'parse "http://127.0.0.1:x/": invalid port ":x" after host'),
+        ({"HTTP": "http://127.0.0.1:1", "Method": "A B"}, 'net/http: invalid method "A B"'),
+        ({"TCP": "127.0.0.1:x"}, "dial tcp: address tcp/x: unknown port"),
+        ({"TCP": ":1"}, "dial tcp :1: connect: connection refused"),
+        ({"Args": [""]}, "exec: no command"),
+    ],
+)
+async def test_definitions_that_cannot_work_are_critical_in_gos_words(
+    pool: RunnerPool, definition: dict[str, object], output: str
+) -> None:
+    result = await run(pool, **definition)
+    assert result.status == "critical" and result.output.startswith(output)
+
+
+async def test_a_status_line_without_a_reason_is_shown_as_it_came(pool: RunnerPool) -> None:
+    async with http_server(lambda *_: b"HTTP/1.1 299 \r\nContent-Length: 2\r\n\r\nok") as port:
+        result = await run(pool, HTTP=f"http://127.0.0.1:{port}")
+    assert result == ("passing", f"HTTP GET http://127.0.0.1:{port}: 299  Output: ok")
 
 
 async def test_tcp(pool: RunnerPool) -> None:
@@ -271,7 +295,9 @@ async def test_https_verifies_unless_told_not_to(pool: RunnerPool, certificate: 
     async with http_server(lambda *_: reply("200 OK", b"safe"), context) as port:
         url = f"https://127.0.0.1:{port}"
         refused = await run(pool, HTTP=url)
-        assert refused.status == "critical" and refused.output.startswith(f"Get {url}: x509: ")
+        assert refused.status == "critical" and refused.output == (
+            f'Get "{url}": x509: certificate signed by unknown authority'
+        )
         assert (await run(pool, HTTP=url, TLSSkipVerify=True)).status == "passing"
         trusting = RunnerPool(AgentTls(ca_file=str(certificate[0])))
         assert (await run(trusting, HTTP=url)).status == "passing"
@@ -323,7 +349,9 @@ async def test_grpc_asks_the_health_service(pool: RunnerPool) -> None:
         unknown = await run(pool, GRPC=f"{address}/zz")
         assert unknown.status == "critical" and "code = NotFound" in unknown.output
     gone = await run(pool, GRPC=f"127.0.0.1:{refused_port()}", Timeout="2s")
-    assert gone.status == "critical" and gone.output.startswith("rpc error: code = Unavailable")
+    assert gone.status == "critical"
+    assert gone.output.startswith("rpc error: code = Unavailable desc = all SubConns are in TransientFailure")
+    assert gone.output.endswith('connect: connection refused"')
 
 
 async def test_grpc_over_tls(certificate: tuple[Path, Path]) -> None:
@@ -380,7 +408,7 @@ async def test_docker_runs_the_command_in_the_container_through_the_engines_sock
         elif "/containers/" in head:
             writer.write(reply("201 Created", b'{"Id":"e1"}'))
         elif "/start" in head:
-            writer.write(reply("200 OK", b"\1\0\0\0\0\0\0\3out" + b"\2\0\0\0\0\0\0\3err"))
+            writer.write(reply("200 OK", b"out\r\nerr"))
         else:
             writer.write(reply("200 OK", b'{"ExitCode":1}'))
         writer.close()
@@ -389,14 +417,20 @@ async def test_docker_runs_the_command_in_the_container_through_the_engines_sock
     server = await asyncio.start_unix_server(handle, path)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
     result = await run(pool, DockerContainerID="c1", Args=["/check", "me"])
-    assert result == ("warning", "outerr")
-    assert seen[0][0] == "POST /v1.24/containers/c1/exec" and b'"Cmd": ["/check", "me"]' in seen[0][1]
+    assert result == ("warning", "out\r\nerr")
+    assert [request for request, _ in seen] == [
+        "POST /containers/c1/exec",
+        "POST /exec/e1/start",
+        "GET /exec/e1/json",
+    ]
+    assert b'"Cmd":["/check","me"]' in seen[0][1] and b'"Tty":true' in seen[1][1]
     gone = await run(pool, DockerContainerID="gone", Args=["/check"])
-    assert gone.status == "critical" and "No such container: gone" in gone.output
+    assert gone == ("critical", "create exec failed for unknown container gone")
     server.close()
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing")
-    assert "no such file or directory" in (await run(pool, DockerContainerID="c", Args=["x"])).output
-    assert frames(b"\1\0\0") == []
+    away = await run(pool, DockerContainerID="c", Args=["x"])
+    assert away.output.startswith("create exec failed for container c: ")
+    assert away.output.endswith("no such file or directory")
 
 
 async def test_an_os_service_is_what_systemd_says(

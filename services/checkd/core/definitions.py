@@ -125,7 +125,7 @@ class ServiceDefinition(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     address: str = ""
     tagged_addresses: dict[str, ServiceAddress] = {}
-    meta: dict[str, str] = {}
+    meta: dict[str, str] | None = None
     port: int = 0
     checks: tuple[CheckDefinition, ...] = ()
     weights: Weights | None = None

@@ -85,7 +85,7 @@ def same_service(service: Service, remote: Mapping[str, Any]) -> bool:
         (remote.get("Kind") or "") == service.kind
         and all(remote.get(key) == local[key] for key in ("ID", "Service", "Port", "Address", "EnableTagOverride"))
         and tuple(remote.get("Tags") or ()) == service.tags
-        and (remote.get("Meta") or {}) == service.meta
+        and (remote.get("Meta") or {}) == (service.meta or {})
         and (remote.get("TaggedAddresses") or {}) == local.get("TaggedAddresses", {})
         and remote.get("Weights") == local["Weights"]
         and shown_proxy(dict(remote.get("Proxy") or {})) == shown_proxy(service.proxy)

@@ -27,7 +27,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     service_id: str
     name: str
     tags: tuple[str, ...] = ()
-    meta: dict[str, str] = {}
+    meta: dict[str, str] | None = None
+    """None when none was given, which the catalog shows as null."""
     port: int = 0
     address: str = ""
     tagged_addresses: dict[str, ServiceAddress] = {}

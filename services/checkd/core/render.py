@@ -28,7 +28,7 @@ def agent_service(service: Service) -> dict[str, Any]:
     shown["ID"] = service.service_id
     shown["Service"] = service.name
     shown["Tags"] = list(service.tags)
-    shown["Meta"] = service.meta
+    shown["Meta"] = service.meta or {}
     shown["Port"] = service.port
     shown["Address"] = service.address
     if service.tagged_addresses:
@@ -79,6 +79,7 @@ def agent_check(check: Check, node: str) -> dict[str, Any]:
 def catalog_service(service: Service) -> dict[str, Any]:
     """As `PUT /v1/catalog/register` takes it under Service."""
     shown = agent_service(service)
+    shown["Meta"] = service.meta
     if service.proxy is not None:
         shown["Proxy"] = shown_proxy(service.proxy)
     if service.native:

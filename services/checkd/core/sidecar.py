@@ -48,7 +48,7 @@ def expand_sidecar(
         name=given.name or service.name + SIDECAR_SUFFIX,
         port=port,
         address=given.address or service.address,
-        meta=given.meta or service.meta,
+        meta=given.meta or service.meta or given.meta,
         tags=given.tags or service.tags,
         proxy=proxy,
         checks=given.checks or default_checks(service_id, proxy["LocalServiceAddress"], port),

@@ -52,7 +52,7 @@ def validate_service(service: ServiceDefinition) -> None:
         raise InvalidDefinition("Invalid service address")
     if service.weights is not None and (fault := weights_fault(service.weights.passing, service.weights.warning)):
         raise InvalidDefinition(f"Invalid Weights: {fault}")
-    if fault := meta_fault(service.meta):
+    if fault := meta_fault(service.meta or {}):
         raise InvalidDefinition(f"Invalid Service Meta: {fault}")
     if faults := service_faults(service):
         raise InvalidDefinition(joined_faults(faults))

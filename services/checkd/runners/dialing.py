@@ -39,7 +39,9 @@ def split_address(address: str, default_port: int = 0) -> tuple[str, int]:
         if default_port:
             return address.strip("[]"), default_port
         raise DialError(f"dial tcp: address {address}: missing port in address")
-    if not port.isdigit() or int(port) > 65535:
+    if port and not port.isdecimal():
+        raise DialError(f"dial tcp: address tcp/{port}: unknown port")
+    if not port or int(port) > 65535:
         raise DialError(f"dial tcp: address {port}: invalid port" if port else f"dial tcp: address {address}: no port")
     return host.strip("[]"), int(port)
 
@@ -76,7 +78,8 @@ async def dial_tcp(host: str, port: int) -> socket.socket:
             await loop.sock_connect(connection, address)
         except OSError as error:
             connection.close()
-            last = last or f"dial tcp {joined(*address)}: connect: {reason_of(error)}"
+            shown = joined(*address) if host else f":{port}"
+            last = last or f"dial tcp {shown}: connect: {reason_of(error)}"
         except BaseException:
             connection.close()
             raise

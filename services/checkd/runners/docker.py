@@ -6,18 +6,15 @@ import asyncio
 import json
 import os
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote_plus, urlsplit
 
-from checkd.core.output import OutputRing
 from checkd.core.status import CRITICAL, PASSING, WARNING
 from checkd.runners.dialing import DialError, split_address
 from checkd.runners.http_client import Endpoint, HttpAnswer, HttpError, exchange, request_bytes
 from checkd.runners.result import Result, Run
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
-API_VERSION = "v1.24"
-DEFAULT_SHELL = "/bin/sh"
-FRAME_HEADER_BYTES = 8
+USER_AGENT = "Consul Health Check"
 MAX_ANSWER_BYTES = 1024 * 1024
 
 
@@ -39,41 +36,66 @@ async def run_docker(run: Run) -> Result:
 
 
 async def _execute(run: Run, container: str) -> tuple[int, str]:
-    definition = run.definition
-    args = list(definition.script_args)
-    if definition.shell and len(args) == 1:
-        args = [definition.shell or DEFAULT_SHELL, "-c", args[0]]
+    args = list(run.definition.script_args)
     created = await _call(
+        f"create exec failed for container {container}",
         "POST",
-        f"/containers/{quote(container, safe='')}/exec",
+        f"/containers/{quote_plus(container)}/exec",
         {"AttachStdin": False, "AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": args},
+    )
+    _refuse(
+        created,
         201,
         f"create exec failed for container {container}",
+        f"create exec failed for unknown container {container}",
+        f"create exec failed since container {container} is paused or stopped",
     )
-    exec_id = str(json.loads(created.body.text())["Id"])
+    exec_id = str(_parsed(created, f"create exec response for container {container}").get("Id", ""))
+    # With a terminal the output comes as it is written, not in frames.
     started = await _call(
+        f"start exec failed for container {container}",
         "POST",
         f"/exec/{exec_id}/start",
-        {"Detach": False, "Tty": False},
+        {"Detach": False, "Tty": True},
+        run.output_limit_bytes,
+    )
+    _refuse(
+        started,
         200,
         f"start exec failed for container {container}",
+        f"start exec failed for container {container}: invalid exec id {exec_id}",
+        f"start exec failed since container {container} is paused or stopped",
     )
-    output = OutputRing(run.output_limit_bytes)
-    for part in frames(started.body.raw()):
-        output.write(part)
-    inspected = await _call("GET", f"/exec/{exec_id}/json", None, 200, f"inspect exec failed for container {container}")
-    code: Any = json.loads(inspected.body.text()).get("ExitCode")
-    return (-1 if code is None else int(code)), output.captured()
+    inspected = await _call(f"inspect exec failed for container {container}", "GET", f"/exec/{exec_id}/json")
+    _refuse(
+        inspected,
+        200,
+        f"inspect exec failed for container {container}",
+        f"inspect exec failed for container {container}: invalid exec id {exec_id}",
+    )
+    code = _parsed(inspected, f"inspect exec response for container {container}").get("ExitCode")
+    return int(code or 0), started.body.captured()
 
 
-def frames(data: bytes) -> list[bytes]:
-    """The payloads of the engine's multiplexed stream: 8 bytes of header (stream, 0, 0, 0, length), then the data."""
-    parts = []
-    while len(data) >= FRAME_HEADER_BYTES:
-        length = int.from_bytes(data[4:FRAME_HEADER_BYTES], "big")
-        parts.append(data[FRAME_HEADER_BYTES : FRAME_HEADER_BYTES + length])
-        data = data[FRAME_HEADER_BYTES + length :]
-    return parts
+def _refuse(answer: HttpAnswer, wanted: int, failure: str, unknown: str, stopped: str = "") -> None:
+    """Raises DockerError unless the engine did what it was asked for."""
+    if answer.status == wanted:
+        return
+    if answer.status == 404:
+        raise DockerError(unknown)
+    if answer.status == 409 and stopped:
+        raise DockerError(stopped)
+    raise DockerError(f"{failure} with status {answer.status}: {answer.body.text()}")
+
+
+def _parsed(answer: HttpAnswer, what: str) -> dict[str, Any]:
+    try:
+        found = json.loads(answer.body.text())
+    except ValueError as error:
+        raise DockerError(f"{what} cannot be parsed: {error}") from None
+    if not isinstance(found, dict):
+        raise DockerError(f"{what} cannot be parsed")
+    return found
 
 
 def engine() -> Endpoint:
@@ -88,13 +110,14 @@ def engine() -> Endpoint:
     raise DockerError(f"unsupported DOCKER_HOST: {host}")
 
 
-async def _call(method: str, path: str, body: Any, expected: int, failure: str) -> HttpAnswer:
-    content = b"" if body is None else json.dumps(body).encode()
-    headers = [("Host", "docker"), ("User-Agent", "Consul Health Check")]
+async def _call(
+    failure: str, method: str, path: str, body: Any = None, limit_bytes: int = MAX_ANSWER_BYTES
+) -> HttpAnswer:
+    content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode() + b"\n"
+    headers = [("Host", "docker"), ("User-Agent", USER_AGENT)]
     if content:
         headers.append(("Content-Type", "application/json"))
-    request = request_bytes(method, f"/{API_VERSION}{path}", headers, content)
-    answer = await exchange(engine(), request, True, MAX_ANSWER_BYTES)
-    if answer.status != expected:
-        raise DockerError(f"{failure} with status {answer.status}: {answer.body.text().strip()}")
-    return answer
+    try:
+        return await exchange(engine(), request_bytes(method, path, headers, content), True, limit_bytes)
+    except (DialError, HttpError) as error:
+        raise DockerError(f"{failure}: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from checkd.runners.result import Result, Run
 UNHEALTHY = "gRPC application didn't report service healthy"
 USER_AGENT = "Consul Health Check"
 CERTIFICATE_TIMEOUT_S = 5.0
+_NOT_CONNECTED = re.compile(r"ipv[46]:(\S+): Failed to connect to remote host: ([A-Za-z ]+)")
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.primary_user_agent", USER_AGENT),
     ("grpc.enable_http_proxy", 0),
@@ -47,7 +49,7 @@ class GrpcHealth:
             stub = health_pb2_grpc.HealthStub(await self._channel(target, definition))
             answer: Any = await stub.Check(request, timeout=run.timeout_s(), wait_for_ready=False)
         except grpc.aio.AioRpcError as error:
-            return Result(CRITICAL, f"rpc error: code = {_code_name(error.code())} desc = {error.details()}")
+            return Result(CRITICAL, f"rpc error: code = {_code_name(error.code())} desc = {_description(error)}")
         except (OSError, DialError) as error:
             return Result(CRITICAL, f"rpc error: code = Unavailable desc = {error}")
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
@@ -102,6 +104,20 @@ def _shown_certificate(target: str) -> tuple[bytes, str]:
 
 def _content(path: str) -> bytes | None:
     return Path(path).read_bytes() if path else None
+
+
+def _description(error: grpc.aio.AioRpcError) -> str:
+    """What went wrong, where Go's gRPC has other words for it: theirs."""
+    details = error.details() or ""
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return "context deadline exceeded"
+    if refused := _NOT_CONNECTED.search(details):
+        address, reason = refused.groups()
+        return (
+            "all SubConns are in TransientFailure, latest connection error: connection error: "
+            f'desc = "transport: Error while dialing dial tcp {address}: connect: {reason.lower()}"'
+        )
+    return details
 
 
 def _code_name(code: grpc.StatusCode) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from http import HTTPStatus
+import re
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from checkd.core.status import CRITICAL, PASSING, WARNING
@@ -19,11 +19,16 @@ TO_GET = (301, 302, 303)
 REDIRECTS = (*TO_GET, 307, 308)
 PORTS = {"http": 80, "https": 443}
 _SENSITIVE = ("authorization", "www-authenticate", "cookie", "cookie2")
+_METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _SAFE_IN_TARGET = "/%:?#[]@!$&'()*+,;=-._~"
 
 
 class _TooManyRedirects(HttpError):
     pass
+
+
+class RequestError(Exception):
+    """No request can be made of the definition; the text stands alone."""
 
 
 async def run_http(run: Run, tls_context: TlsContext) -> Result:
@@ -32,13 +37,16 @@ async def run_http(run: Run, tls_context: TlsContext) -> Result:
     method = definition.method or "GET"
     url = definition.http
     try:
+        _refuse_malformed(method, url)
         async with asyncio.timeout(run.timeout_s()):
             answer = await _follow(run, method, tls_context)
     except TimeoutError:
-        why = "net/http: request canceled (Client.Timeout exceeded while awaiting headers)"
-        return Result(CRITICAL, f"{_operation(method)} {url}: {why}")
+        why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        return Result(CRITICAL, f"{_operation(method)} {_shown(url)}: {why}")
+    except RequestError as error:
+        return Result(CRITICAL, str(error))
     except (DialError, HttpError, ValueError) as error:
-        return Result(CRITICAL, f"{_operation(method)} {url}: {error}")
+        return Result(CRITICAL, f"{_operation(method)} {_shown(url)}: {error}")
     text = f"HTTP {method} {url}: {status_text(answer)} Output: {answer.body.text()}"
     if 200 <= answer.status < 300:
         return Result(PASSING, text)
@@ -47,12 +55,30 @@ async def run_http(run: Run, tls_context: TlsContext) -> Result:
 
 def status_text(answer: HttpAnswer) -> str:
     """The status line without the version, e.g. `200 OK`."""
-    if answer.reason:
-        return f"{answer.status} {answer.reason}"
+    return f"{answer.status} {answer.reason}"
+
+
+def _shown(url: str) -> str:
+    """The URL in errors: in quotes, without the password."""
+    parts = urlsplit(url)
+    if parts.password is not None:
+        user, host = parts.netloc.rpartition("@")[0].partition(":")[0], parts.netloc.rpartition("@")[2]
+        url = url.replace(parts.netloc, f"{user}:***@{host}", 1)
+    return '"' + url.replace(" ", "%20") + '"'
+
+
+def _refuse_malformed(method: str, url: str) -> None:
+    """Raises RequestError for what Go's client does not even try."""
+    if not _METHOD.fullmatch(method):
+        raise RequestError(f'net/http: invalid method "{method}"')
+    parts = urlsplit(url)
+    if not parts.scheme and ":" in url.partition("/")[0]:
+        raise RequestError(f'parse "{url}": first path segment in URL cannot contain colon')
     try:
-        return f"{answer.status} {HTTPStatus(answer.status).phrase}"
+        parts.port  # noqa: B018
     except ValueError:
-        return str(answer.status)
+        port = parts.netloc.rpartition(":")[2]
+        raise RequestError(f'parse "{url}": invalid port ":{port}" after host') from None
 
 
 def _operation(method: str) -> str:

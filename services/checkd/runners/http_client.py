@@ -162,7 +162,13 @@ async def exchange(endpoint: Endpoint, request: bytes, expects_body: bool, limit
             protocol.answer.exception()
 
 
+_UNTRUSTED = ("self-signed certificate", "self signed certificate", "unable to get local issuer certificate")
+
+
 def _tls_text(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"x509: {error.verify_message}"
+        untrusted = error.verify_message.startswith(_UNTRUSTED)
+        return "x509: certificate signed by unknown authority" if untrusted else f"x509: {error.verify_message}"
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return "tls: first record does not look like a TLS handshake"
     return f"tls: {error.reason or error}"

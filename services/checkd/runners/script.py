@@ -22,6 +22,8 @@ READ_BYTES = 1 << 16
 async def run_script(run: Run) -> Result:
     """Run the command and judge by its exit code."""
     args = list(run.definition.script_args)
+    if not args[0]:
+        return Result(CRITICAL, "exec: no command")
     try:
         program = await Program.start(args)
     except FileNotFoundError:
