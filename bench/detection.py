@@ -124,7 +124,8 @@ class Lab:
 
     def _start_agent(self, host: Host, *flags: str) -> None:
         argv = ("consul", "agent", f"-node={host.name}", f"-bind={host.address}", "-data-dir=/tmp/consul")
-        host.start(*argv, f"-retry-join={SERVERS[0]}", f"-retry-join={SERVERS[1]}", *flags)
+        joins = (f"-retry-join={SERVERS[0]}", f"-retry-join={SERVERS[1]}", "-retry-interval=1s")
+        host.start(*argv, *joins, *flags)
 
     def _start_application(self, host: Host) -> None:
         self._applications[host.address] = host.start(sys.executable, "-c", APPLICATION % SERVICE_PORT, log="app.log")

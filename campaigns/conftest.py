@@ -1,6 +1,5 @@
 """Test hosts for the campaigns."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +12,6 @@ ADDRESSES = tuple(f"10.77.0.{last}" for last in range(1, 6))
 @pytest.fixture
 def network() -> Iterator[NamespaceNetwork]:
     """Five hosts, fresh for each test."""
-    made = NamespaceNetwork(ADDRESSES, f"camp{os.getpid()}")
+    made = NamespaceNetwork(ADDRESSES, "camp")
     yield made
     made.destroy()

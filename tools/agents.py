@@ -24,7 +24,13 @@ T = TypeVar("T")
 
 
 FIRST_PORT, LAST_PORT = 10000, 32000
-_next_port = FIRST_PORT + os.getpid() * 37 % 18000
+_SPANS = 8
+"""Test workers beside each other (pytest-xdist) take their ports from different parts of the range."""
+_SPAN = (LAST_PORT - FIRST_PORT) // _SPANS
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+_next_port = FIRST_PORT + (
+    int(_worker) % _SPANS * _SPAN if _worker else os.getpid() * 37 % (LAST_PORT - FIRST_PORT - _SPAN)
+)
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
@@ -46,7 +52,7 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     raise RuntimeError(f"no {count} free ports on {host}")
 
 
-def wait_until(what: str, condition: Callable[[], T | None], timeout_s: float = 30) -> T:
+def wait_until(what: str, condition: Callable[[], T | None], timeout_s: float = 60) -> T:
     """Repeats `condition` until it returns something true. Raises TimeoutError naming `what`."""
     deadline = time.monotonic() + timeout_s
     last: Exception | None = None
@@ -128,10 +134,10 @@ class Agent:
         """The process of one daemon of this agent, from its run file."""
         return int(json.loads((self.data_dir / "run" / f"{service}.json").read_bytes())["pid"])
 
-    def wait_http(self, timeout_s: float = 30) -> None:
+    def wait_http(self, timeout_s: float = 90) -> None:
         wait_until(f"{self.name} answers HTTP", lambda: self.get("/v1/agent/self"), timeout_s)
 
-    def wait_leader(self, timeout_s: float = 30) -> str:
+    def wait_leader(self, timeout_s: float = 90) -> str:
         leader: str = wait_until(f"{self.name} knows a leader", lambda: self.get("/v1/status/leader"), timeout_s)
         return leader
 

@@ -5,8 +5,11 @@ The switch is a bridge in a namespace of its own, so nothing of the real machine
 Every host also has its own /tmp/consul, so that the commands of the walk-through can be typed as they stand.
 """
 
+import contextlib
 import os
+import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 SHARED_DATA_DIR = Path("/tmp/consul")
 PREFIX_BITS = 24
-COMMAND_TIMEOUT_S = 10
+COMMAND_TIMEOUT_S = 30
+_NAMESPACE = re.compile(r"^[a-z0-9]+-(\d+)-(?:sw|\d+)$")
+"""Tag, process that made it, host."""
 
 
 class NamespacesNotAllowed(RuntimeError):
@@ -93,16 +98,38 @@ def _environment() -> dict[str, str]:
     return {**kept, "PATH": f"{BIN}:{kept.get('PATH', '/usr/bin:/bin')}"}
 
 
+def remove_leftovers() -> None:
+    """Ends what is left of networks whose makers are gone, killed before they could tidy up."""
+    if shutil.which("ip") is None:
+        return
+    listed = subprocess.run(
+        ("ip", "netns", "list"), capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
+    )
+    for line in listed.stdout.splitlines():
+        name = line.split(" ")[0]
+        made_by = _NAMESPACE.match(name)
+        if made_by is None or Path("/proc", made_by[1]).exists():
+            continue
+        inside = subprocess.run(
+            ("ip", "netns", "pids", name), capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
+        )
+        for pid in inside.stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        subprocess.run(("ip", "netns", "del", name), capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False)
+
+
 class NamespaceNetwork:
-    """Hosts with real addresses on one switch. `tag` keeps several networks on one machine apart."""
+    """Hosts with real addresses on one switch. `tag`, letters and digits, keeps several networks of a process apart."""
 
     def __init__(self, addresses: Sequence[str], tag: str) -> None:
-        self._tag = tag
-        self._switch = f"{tag}-sw"
+        self._tag = f"{tag}-{os.getpid()}"
+        self._switch = f"{self._tag}-sw"
         self.folder = Path(tempfile.mkdtemp(prefix=f"lictor-{tag}-"))
         self._namespaces: list[str] = []
         self.hosts: list[Host] = []
         try:
+            remove_leftovers()
             self._add_namespace(self._switch)
             ip("-n", self._switch, "link", "add", "br0", "type", "bridge")
             ip("-n", self._switch, "link", "set", "br0", "up")

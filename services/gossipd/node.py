@@ -121,12 +121,10 @@ class GossipNode:
             await self.wan.stop()
 
     async def leave(self) -> None:
-        """Leave gracefully: WAN first, then LAN."""
+        """Leave both pools gracefully, at the same time: one after the other could outlast who waits for it."""
         for task in tuple(self._tasks):
             task.cancel()
-        if self.wan is not None:
-            await self.wan.leave()
-        await self.lan.leave()
+        await asyncio.gather(*(pool.leave() for pool in (self.wan, self.lan) if pool is not None))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

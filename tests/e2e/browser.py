@@ -15,6 +15,7 @@ ARGUMENTS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-dev-shm-usage",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -22,7 +23,8 @@ ARGUMENTS = (
     "--disable-sync",
     "--window-size=1100,700",
 )
-CALL_TIMEOUT_S = 30
+CALL_TIMEOUT_S = 120
+"""A browser that starts on a busy machine takes its time."""
 
 
 class Browser:
@@ -42,7 +44,7 @@ class Browser:
         """The page's visible text with runs of blanks as one."""
         return " ".join(str(self.run("return document.body.innerText")).split())
 
-    def wait_for(self, text: str, timeout_s: float = 20) -> str:
+    def wait_for(self, text: str, timeout_s: float = 60) -> str:
         """The page's text once it holds `text`."""
 
         def shown() -> str | None:
@@ -63,6 +65,12 @@ def call(url: str, body: dict[str, Any]) -> Any:
         return json.loads(answer.read())["value"]
 
 
+def runs(driver: str) -> bool:
+    """Whether chromedriver takes sessions."""
+    with urllib.request.urlopen(f"{driver}/status", timeout=5) as answer:
+        return bool(json.loads(answer.read())["value"]["ready"])
+
+
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
     """A new browser with an empty profile."""
@@ -72,7 +80,7 @@ def browser() -> Iterator[Browser]:
         log = Path(profile) / "driver.log"
         process = subprocess.Popen(["chromedriver", f"--port={port}", f"--log-path={log}"], stdout=subprocess.DEVNULL)
         try:
-            wait_until("chromedriver runs", lambda: urllib.request.urlopen(f"{driver}/status", timeout=2).status == 200)
+            wait_until("chromedriver runs", lambda: runs(driver), 60)
             options = {"args": [*ARGUMENTS, f"--user-data-dir={profile}/data"]}
             wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
             window = Browser(driver, call(f"{driver}/session", wanted)["sessionId"])

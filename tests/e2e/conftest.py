@@ -1,6 +1,5 @@
 """Four test hosts with the walk-through's addresses, shared by the tests of this folder."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +13,7 @@ ADDRESSES = tuple(f"192.168.99.{last}" for last in range(128, 133))
 def network() -> Iterator[NamespaceNetwork]:
     """Five hosts: the walk-through's four and one for a client agent."""
     try:
-        made = NamespaceNetwork(ADDRESSES, f"e2e{os.getpid()}")
+        made = NamespaceNetwork(ADDRESSES, "e2e")
     except NamespacesNotAllowed as refusal:
         pytest.fail(f"these tests need root and network namespaces: {refusal}")
     yield made

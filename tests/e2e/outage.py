@@ -33,7 +33,7 @@ def start_all(servers: list[Host], client: Host, *extra: str) -> None:
     joins = [f"-retry-join={server.address}" for server in servers]
     client.start(*CLIENT.format(name=client.name, address=client.address).split(), *joins, *extra)
     for host in (*servers, client):
-        wait_until(f"{host.name} answers", lambda host=host: leader_seen_by(host), 60)
+        wait_until(f"{host.name} answers", lambda host=host: leader_seen_by(host), 90)
     definition = json.dumps({"Name": SERVICE, "Port": 80})
     done = client.run("curl", "-sf", "-X", "PUT", "-d", definition, f"{API}/v1/agent/service/register")
     assert done.returncode == 0, done.stderr

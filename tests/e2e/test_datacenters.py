@@ -7,21 +7,25 @@ from functools import partial
 
 import pytest
 
+from tests.e2e.outage import PRODUCTION
 from tools.testhosts import Host, NamespaceNetwork
 
 BJ = (
     "consul agent -server -bootstrap-expect=2 -data-dir=/tmp/consul -node={name} -bind={address} -datacenter=bj"
-    " -retry-join=192.168.99.128"
+    " -retry-join=192.168.99.128 -retry-interval=1s"
 )
 SH = "consul agent -server -bootstrap-expect=2 -data-dir=/tmp/consul -node={name} -bind={address} -datacenter=sh"
-CLIENT = "consul agent -data-dir=/tmp/consul -node={name} -bind={address} -datacenter=bj -retry-join=192.168.99.128"
+CLIENT = (
+    "consul agent -data-dir=/tmp/consul -node={name} -bind={address} -datacenter=bj"
+    " -retry-join=192.168.99.128 -retry-interval=1s"
+)
 NAMES = ("bj1", "bj2", "sh1", "sh2", "client")
-ELECTION_S = 30.0
+ELECTION_S = 60.0
 
 pytestmark = pytest.mark.netns
 
 
-def eventually(what: str, check: Callable[[], object], timeout_s: float = 30) -> None:
+def eventually(what: str, check: Callable[[], object], timeout_s: float = 90) -> None:
     """Repeats until the check holds."""
     deadline = time.monotonic() + timeout_s
     while not check():
@@ -56,14 +60,14 @@ def hosts(network: NamespaceNetwork) -> dict[str, Host]:
     found = dict(zip(NAMES, network.hosts, strict=True))
     for name, host in found.items():
         template = CLIENT if name == "client" else BJ if name.startswith("bj") else SH
-        host.start(*template.format(name=name, address=host.address).split())
+        host.start(*template.format(name=name, address=host.address).split(), *PRODUCTION)
     sh1, sh2 = found["sh1"], found["sh2"]
     eventually("sh1 answers", lambda: sh1.run("consul", "members").returncode == 0)
     eventually("sh2 joins", lambda: sh2.run("consul", "join", sh1.address).returncode == 0)
     eventually("the WAN pool", lambda: sh1.run("consul", "join", "-wan", found["bj1"].address).returncode == 0)
     for host in found.values():
         for datacenter in ("bj", "sh"):
-            eventually("a leader", partial(has_leader, host, datacenter), 60)
+            eventually("a leader", partial(has_leader, host, datacenter))
     return found
 
 

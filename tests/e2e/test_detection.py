@@ -26,7 +26,7 @@ SERVICE_ROUNDS = 2
 def running() -> Iterator[Lab]:
     """Three servers and three client agents."""
     try:
-        with lab("e2eo") as made:
+        with lab("e2edetect") as made:
             yield made
     except NamespacesNotAllowed as refusal:
         pytest.fail(f"these tests need root and network namespaces: {refusal}")

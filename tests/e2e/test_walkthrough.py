@@ -30,7 +30,7 @@ def words(output: str) -> list[str]:
     return [re.sub(r" +", " ", line).strip() for line in output.splitlines()]
 
 
-def eventually(what: str, check: Callable[[], object], timeout_s: float = 30) -> None:
+def eventually(what: str, check: Callable[[], object], timeout_s: float = 90) -> None:
     """Repeats until the check holds; fails with what it last raised."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -60,8 +60,7 @@ def test_agents_start_and_say_that_there_is_no_leader_until_joined(hosts: list[H
         eventually("it misses a leader", lambda host=host: "No cluster leader" in host.log())
         assert "==> Consul agent running!" in host.log()
     done = hosts[0].run("consul", "kv", "get", "x", timeout_s=20)
-    assert done.returncode == 1
-    assert "No cluster leader" in done.stderr
+    assert (done.returncode, done.stderr) == (1, "Error querying Consul agent: Unexpected response code: 500\n")
 
 
 def test_join_prints_what_the_walk_through_shows(hosts: list[Host]) -> None:
@@ -121,10 +120,9 @@ def test_a_service_registered_on_one_node_is_found_by_dns_on_another(hosts: list
     eventually(
         "DNS finds it",
         lambda: hosts[1].run(*question).stdout == "1 1 8080 192.168.99.128.node.bj.consul.\n",
-        10,
     )
     remote = ("dig", "+short", "@127.0.0.1", "-p", "8600", "web.service.bj.consul")
-    eventually("and from SH", lambda: hosts[3].run(*remote).stdout == "192.168.99.128\n", 10)
+    eventually("and from SH", lambda: hosts[3].run(*remote).stdout == "192.168.99.128\n")
 
 
 def test_a_client_agent_joins_and_serves_the_same_answers(hosts: list[Host]) -> None:
@@ -141,7 +139,6 @@ def test_a_client_agent_joins_and_serves_the_same_answers(hosts: list[Host]) -> 
         lambda: (
             client.run("dig", "+short", "@127.0.0.1", "-p", "8600", "web.service.consul").stdout == "192.168.99.128\n"
         ),
-        10,
     )
     assert client.run("consul", "catalog", "nodes").stdout == hosts[0].run("consul", "catalog", "nodes").stdout
 
@@ -151,7 +148,7 @@ def test_stopping_a_service_takes_it_out_of_discovery_on_every_node(hosts: list[
     assert done.returncode == 0
     question = ("dig", "+short", "@127.0.0.1", "-p", "8600", "web.service.consul")
     for host in (hosts[1], hosts[4]):
-        eventually("it is gone", lambda host=host: host.run(*question).stdout == "", 10)
+        eventually("it is gone", lambda host=host: host.run(*question).stdout == "")
 
 
 def test_a_host_that_is_cut_off_and_healed_catches_up_and_the_leader_stays(

