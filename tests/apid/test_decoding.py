@@ -102,3 +102,8 @@ def test_an_open_ended_struct_lets_unknown_fields_through_and_looks_past_duratio
     assert decode(loose, b'{"Other":1,"Every":true}') == {"Every": 0}
     with pytest.raises(DecodeError, match="time: "):
         decode(loose, b'{"Every":"soon"}')
+
+
+def test_half_a_character_is_a_replacement_character() -> None:
+    assert decode(BODY, rb'{"Name":"a\ud800b"}') == {"Name": "a\ufffdb"}
+    assert decode(BODY, rb'{"Tags":["\ud83d\ude00"]}') == {"Tags": ["\U0001f600"]}

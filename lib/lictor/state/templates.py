@@ -1,7 +1,7 @@
 """The template language of prepared queries: text with `${…}` in it.
 
 Between the braces: variables, calls, whole and decimal numbers, quoted texts (with `${…}` of their own), `( )` and the
-operators `+ - * / %`, all of one precedence and from left to right. `$${` stands for `${`. What comes out is text.
+operators `+ - * / %`, all of one precedence and from left to right. `$$` stands for `$`. What comes out is text.
 """
 
 from __future__ import annotations
@@ -37,28 +37,30 @@ class Scope(NamedTuple):
     functions: Mapping[str, Function]
 
 
-_TEXT = re.compile(r"(?:[^$]|\$(?!\{)(?!\$\{)|\$\$\{)*")
-_QUOTED_TEXT = re.compile(r'(?:[^$"\\]|\\.|\$(?!\{)(?!\$\{)|\$\$\{)*', re.DOTALL)
+_TEXT = re.compile(r"(?:[^$]|\$\$|\$(?![{$]))*")
+_QUOTED_TEXT = re.compile(r'(?:[^$"\\]|\\.|\$\$|\$(?![{$]))*', re.DOTALL)
 _SPACE = re.compile(r"\s*")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_IDENTIFIER = re.compile(r"[^\W\d_](?:\w|[.*-])*")
+_IDENTIFIER = re.compile(r"[^\W\d_](?:\w|-|\.\*?)*")
 _OPERATOR = re.compile(r"[-+*/%]")
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 
 
 def fill(text: str, scope: Scope) -> str:
     """The text with its places filled in. Errors: FormatProblem, TemplateProblem."""
-    if "${" not in text:
+    if "$" not in text:
         return text
-    # Everything is read before anything is looked up: what is no template is said first.
+    # Everything is read before anything is looked up, and looked up before anything is worked out.
     _Reader(text, None).whole()
+    _Reader(text, scope, working_out=False).whole()
     return _Reader(text, scope).whole()
 
 
 class _Reader:
-    """Reads and fills in at once; without a scope it only reads."""
+    """Reads and fills in at once; without a scope it only reads, without working out it only looks up."""
 
-    def __init__(self, text: str, scope: Scope | None) -> None:
+    def __init__(self, text: str, scope: Scope | None, working_out: bool = True) -> None:
+        self._working_out = working_out and scope is not None
         self._text = text
         self._scope = scope
         self._at = 0
@@ -67,7 +69,7 @@ class _Reader:
     def whole(self) -> str:
         parts: list[str] = []
         while self._at < len(self._text):
-            parts.append(self._take(_TEXT).replace("$${", "${"))
+            parts.append(self._take(_TEXT).replace("$$", "$"))
             if self._at < len(self._text):
                 parts.append(_shown(self._place()))
         return "".join(parts)
@@ -101,7 +103,7 @@ class _Reader:
         if self._depth > NESTING_MAX:
             raise FormatProblem(SYNTAX_ERROR)
         self._take(_SPACE)
-        value: Value = self._calculated(0, "-", self._operand()) if self._takes("-") else self._operand()
+        value = self._operand()
         while True:
             self._take(_SPACE)
             operator = self._take(_OPERATOR)
@@ -113,7 +115,10 @@ class _Reader:
 
     def _operand(self) -> Value:
         self._take(_SPACE)
-        start = self._at
+        # Of white space before a name, the last counts as its beginning.
+        start = self._at - 1 if self._text[self._at - 1].isspace() else self._at
+        if self._takes("-"):
+            return self._calculated(0, "-", self._operand())
         if self._takes("("):
             value = self._expression()
             self._need(")")
@@ -137,7 +142,7 @@ class _Reader:
     def _quoted(self) -> str:
         parts: list[str] = []
         while self._at < len(self._text) and self._text[self._at] != '"':
-            taken = self._take(_QUOTED_TEXT).replace("$${", "${")
+            taken = self._take(_QUOTED_TEXT).replace("$$", "$")
             parts.append(re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), taken, flags=re.DOTALL))
             if self._text.startswith("${", self._at):
                 parts.append(_shown(self._place()))
@@ -162,10 +167,12 @@ class _Reader:
             raise self._problem(start, f"unknown function called: {name}")
         if len(arguments) != function.arguments:
             raise self._problem(start, f"{name}: expected {function.arguments} arguments, got {len(arguments)}")
+        if not self._working_out:
+            return ""
         return function.call(*(_whole_number(argument) for argument in arguments))
 
     def _calculated(self, left: Value, operator: str, right: Value) -> Value:
-        if self._scope is None:
+        if not self._working_out:
             return 0
         decimal = isinstance(left, float) or (isinstance(right, float) and isinstance(left, str))
         one, two = (_decimal(left), _decimal(right)) if decimal else (_whole_number(left), _whole_number(right))
@@ -201,7 +208,9 @@ def _whole_number(value: Value) -> int:
         try:
             return int(value)
         except ValueError:
-            raise TemplateProblem(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None
+            raise TemplateProblem(
+                f'__builtin_StringToInt: strconv.ParseInt: parsing "{value}": invalid syntax'
+            ) from None
     return int(value)
 
 
@@ -210,5 +219,7 @@ def _decimal(value: Value) -> float:
         try:
             return float(value)
         except ValueError:
-            raise TemplateProblem(f'strconv.ParseFloat: parsing "{value}": invalid syntax') from None
+            raise TemplateProblem(
+                f'__builtin_StringToFloat: strconv.ParseFloat: parsing "{value}": invalid syntax'
+            ) from None
     return float(value)

@@ -17,6 +17,7 @@ from apid.core.json_syntax import EOF, json_error
 from lictor.state.gotext import parse_duration_ns
 
 MAX_NESTING = 512
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 
 
@@ -276,13 +277,25 @@ _raw_decode: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
 ).raw_decode
 
 
+def _whole_characters(value: Any) -> Any:
+    """The value with U+FFFD for halves of characters that escapes left alone."""
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [_whole_characters(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole_characters(key): _whole_characters(item) for key, item in value.items()}
+    return value
+
+
 def parse_json(body: bytes) -> Any:
     """The first JSON value of a body; what follows it is ignored, as Go's stream decoder does. Errors: DecodeError."""
     text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
     if not text:
         raise DecodeError(EOF)
     try:
-        return _raw_decode(text, 0)[0]
+        value = _raw_decode(text, 0)[0]
+        return _whole_characters(value) if _SURROGATE.search(text) else value
     except RecursionError:
         raise DecodeError("exceeded max depth") from None
     except ValueError:
