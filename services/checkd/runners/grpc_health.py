@@ -10,8 +10,6 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from checkd.core.definitions import CheckDefinition
@@ -88,6 +86,10 @@ class GrpcHealth:
 
 def _shown_certificate(target: str) -> tuple[bytes, str]:
     """The certificate a peer shows (PEM) and a name it is good for; raises OSError."""
+    # Seldom wanted, and a megabyte of modules.
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
     host, port = split_address(target)
     pem = ssl.get_server_certificate((host, port), timeout=CERTIFICATE_TIMEOUT_S)
     certificate = x509.load_pem_x509_certificate(pem.encode())
