@@ -136,9 +136,10 @@ class DocumentWriter:
                 waiters, self._waiters = self._waiters, []
                 try:
                     await loop.run_in_executor(self._executor, self._store.apply, batch)
-                except OSError as error:
+                except (OSError, ValueError) as error:
+                    # ValueError: a document that cannot be written must not keep others from being written.
                     log.error("Failed persisting: error=%s", json.dumps(str(error)))
-                    outcome: OSError | None = error
+                    outcome: OSError | None = error if isinstance(error, OSError) else OSError(str(error))
                 else:
                     outcome = None
                 for waiter in waiters:

@@ -3,6 +3,7 @@
 import pytest
 
 from apid.core.decoding import (
+    ANY,
     BASE64,
     BOOL,
     DURATION,
@@ -17,7 +18,7 @@ from apid.core.decoding import (
     Struct,
     decode,
 )
-from apid.core.json_syntax import json_error
+from lictor.state.gojson import json_error
 
 INNER = Struct("Inner", {"Port": INT})
 BODY = Struct(
@@ -66,6 +67,9 @@ def test_what_follows_the_first_value_is_ignored() -> None:
         (b"{'a':1}", "invalid character '\\'' looking for beginning of object key string"),
         (b'{"On": tru}', "invalid character '}' in literal true (expecting 'e')"),
         (b'{"Foo": 1}', 'json: unknown field "Foo"'),
+        (b"\xff{}", "invalid character '\u00ff' looking for beginning of value"),
+        (b"\xef\xbb\xbf{}", "invalid character '\u00ef' looking for beginning of value"),
+        (b"[" * 20_000, "invalid character '[' exceeded max depth"),
         (b'{"Port": "80"}', "json: cannot unmarshal string into Go struct field Body.Port of type int"),
         (b"[]", "json: cannot unmarshal array into Go value of type structs.Body"),
         (b'{"Every": "abc"}', "time: invalid duration abc"),
@@ -104,6 +108,15 @@ def test_an_open_ended_struct_lets_unknown_fields_through_and_looks_past_duratio
         decode(loose, b'{"Every":"soon"}')
 
 
-def test_half_a_character_is_a_replacement_character() -> None:
-    assert decode(BODY, rb'{"Name":"a\ud800b"}') == {"Name": "a\ufffdb"}
-    assert decode(BODY, rb'{"Tags":["\ud83d\ude00"]}') == {"Tags": ["\U0001f600"]}
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"Name": "\\ud800x"}', "\ufffdx"),
+        (b'{"Name": "\\udc00\\uD800"}', "\ufffd\ufffd"),
+        (b'{"Name": "\\ud83d\\ude00"}', "\U0001f600"),
+        (b'{"Name": "\xffx"}', "\ufffdx"),
+    ],
+)
+def test_what_is_no_character_becomes_the_replacement_character(body: bytes, name: str) -> None:
+    assert decode(BODY, body)["Name"] == name
+    assert decode(ANY, body) == {"Name": name}

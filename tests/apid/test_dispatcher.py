@@ -24,6 +24,10 @@ async def _slow(request: Request) -> Response:
     return Response(200, b"1", JSON)
 
 
+def _text_only(request: Request) -> Response:
+    return Response(200, request.tail.encode(), JSON)
+
+
 def _break(request: Request) -> Response:
     raise RuntimeError("our mistake")
 
@@ -36,6 +40,7 @@ def make(**settings: object) -> Dispatcher:
         Route("/v1/refuse", {"GET": Operation(_refuse, "e")}),
         Route("/v1/slow", {"GET": Operation(_slow, "e")}),
         Route("/v1/break", {"GET": Operation(_break, "e")}),
+        Route("/v1/text/", {"GET": Operation(_text_only, "e")}),
     ]
     return Dispatcher(routes, **settings)  # type: ignore[arg-type]
 
@@ -80,6 +85,8 @@ def test_errors_become_answers_in_one_place() -> None:
     answer = ask(make(), "GET", "/v1/refuse")
     assert (answer.status, answer.body) == (400, b"No!")
     assert ask(make(), "GET", "/v1/break").status == 500
+    answer = ask(make(), "GET", "/v1/text/%ff")
+    assert (answer.status, answer.body) == (400, b"Bad request: the path or a parameter is not UTF-8")
 
 
 async def test_an_answer_may_come_later() -> None:

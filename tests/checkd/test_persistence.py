@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from checkd.core.effects import SERVICES, DropDocument
 from checkd.storage import document_name
 from tests.checkd.daemon import Client, make_config, process, running
 from tests.checkd.waiting import until
@@ -37,6 +38,20 @@ async def test_acknowledged_registrations_survive_kill_nine(tmp_path: Path) -> N
         assert daemon.driver.node.state.services["side-sidecar-proxy"].is_sidecar
         await again.deregister(service_id="side")
         assert "side-sidecar-proxy" not in (await again.snapshot())[0]
+
+
+async def test_a_name_that_is_no_text_is_kept_as_one_and_disturbs_no_other(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    async with running(config) as (daemon, client):
+        assert await client.service(Name="\ud800x", Tags=["\udfff"]) == (200, "")
+        assert await client.service(Name="next") == (200, "")
+        # Whatever a document's name is, one that cannot be written is told to who waits and to nobody later.
+        daemon._writer.submit(DropDocument(SERVICES, "\ud800"))
+        with pytest.raises(OSError, match="surrogates"):
+            await daemon._writer.written()
+        assert await client.service(Name="last") == (200, "")
+    async with running(config) as (_, again):
+        assert set((await again.snapshot())[0]) == {"\ufffdx", "next", "last"}
 
 
 async def test_a_ttl_status_is_restored_until_it_expires_and_other_checks_start_critical(tmp_path: Path) -> None:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from apid.core.json_syntax import EOF, json_error
+from lictor.state import gojson
 from lictor.state.gotext import parse_duration_ns
 
 MAX_NESTING = 512
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 
 
@@ -268,38 +266,12 @@ TEXT_MAP = MapOf(TEXT)
 ANY_MAP = MapOf(ANY)
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_raw_decode: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
-    strict=True, parse_constant=_refuse_constant
-).raw_decode
-
-
-def _whole_characters(value: Any) -> Any:
-    """The value with U+FFFD for halves of characters that escapes left alone."""
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, list):
-        return [_whole_characters(item) for item in value]
-    if isinstance(value, dict):
-        return {_whole_characters(key): _whole_characters(item) for key, item in value.items()}
-    return value
-
-
 def parse_json(body: bytes) -> Any:
-    """The first JSON value of a body; what follows it is ignored, as Go's stream decoder does. Errors: DecodeError."""
-    text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
-    if not text:
-        raise DecodeError(EOF)
+    """The first JSON value of a body. Errors: DecodeError."""
     try:
-        value = _raw_decode(text, 0)[0]
-        return _whole_characters(value) if _SURROGATE.search(text) else value
-    except RecursionError:
-        raise DecodeError("exceeded max depth") from None
-    except ValueError:
-        raise DecodeError(json_error(body)) from None
+        return gojson.parse(body)
+    except gojson.JsonError as error:
+        raise DecodeError(str(error)) from None
 
 
 def decode(kind: Kind, body: bytes) -> Any:

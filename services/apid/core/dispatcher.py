@@ -23,6 +23,7 @@ HIDDEN = "<hidden>"
 # Consul 1.7: http.go, aclEndpointRE.
 _SECRET_PATH = re.compile(r"(/v1/acl/[^/]+/)[^?]+")
 _SEPARATOR = re.compile("[&;]")
+NOT_UTF_8 = "Bad request: the path or a parameter is not UTF-8"
 READING_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 VARY = (b"Vary", b"Accept-Encoding")
 
@@ -159,6 +160,9 @@ class Dispatcher:
         if isinstance(error, HttpError):
             log_failure(request, error, error.status)
             return text_response(error.status, str(error))
+        if isinstance(error, UnicodeEncodeError):
+            # Keys may hold any bytes; names of services, checks, nodes and the like are texts.
+            return text_response(400, NOT_UTF_8)
         log.error("Request failed: method=%s url=%s from=%s", *_described(request), exc_info=error)
         return text_response(500, f"{type(error).__name__}: {error}")
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 log = logging.getLogger("agent.http")
 
-# Go's http.Server allows a request line and headers of 1 MiB (DefaultMaxHeaderBytes).
-MAX_HEAD_BYTES = 1 << 20
+# Go's http.Server allows a request line and headers of 1 MiB (DefaultMaxHeaderBytes) and a buffer more.
+MAX_HEAD_BYTES = (1 << 20) + 4096
 # Bodies of endpoints without a limit of their own.
 MAX_BODY_BYTES = 64 << 20
 # What is read and dropped of a body that is too large, so that the client gets to read why.

@@ -8,7 +8,6 @@ its struct.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,6 +15,7 @@ from typing import Any
 
 from checkd.core.duration import parse_duration
 from checkd.core.errors import InvalidDefinition
+from lictor.state import gojson
 
 
 class Kind(Enum):
@@ -67,77 +67,11 @@ FieldKind = Kind | Shape | ListOf | MapOf
 
 
 def parse(body: bytes) -> Any:
-    """The first JSON value of a body, as Go's decoder reads it; raises InvalidDefinition with its words."""
+    """The first JSON value of a body; raises InvalidDefinition with the words of Go's decoder."""
     try:
-        text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
-        if not text:
-            raise InvalidDefinition("Request decode failed: EOF")
-        return json.JSONDecoder(parse_constant=_refuse_constant).raw_decode(text)[0]
-    except json.JSONDecodeError as error:
-        raise InvalidDefinition(f"Request decode failed: {_syntax_error(error)}") from None
-    except RecursionError:
-        raise InvalidDefinition("Request decode failed: exceeded max depth") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise InvalidDefinition(f"Request decode failed: invalid character '{name[0]}' looking for beginning of value")
-
-
-_EXPECTATIONS = (
-    ("Expecting value", "looking for beginning of value"),
-    ("Expecting property name", "looking for beginning of object key string"),
-    ("Illegal trailing comma", "looking for beginning of value"),
-    ("Expecting ':'", "after object key"),
-    ("Expecting ','", "after object key:value pair"),
-    ("Invalid control character", "in string literal"),
-    ("Invalid \\", "in string escape code"),
-)
-
-
-def _syntax_error(error: json.JSONDecodeError) -> str:
-    position = error.pos
-    if error.msg.startswith("Expecting value") and error.doc[position:].rstrip() and error.doc[position] in "tfn":
-        word = {"t": "true", "f": "false", "n": "null"}[error.doc[position]]
-        rest = error.doc[position:]
-        same = next((i for i, (a, b) in enumerate(zip(word, rest, strict=False)) if a != b), len(rest))
-        if same >= len(rest):
-            return "unexpected EOF"
-        return f"invalid character {_quoted(rest[same])} in literal {word} (expecting {_quoted(word[same])})"
-    if error.msg.startswith("Unterminated string") or position >= len(error.doc.rstrip()):
-        return "unexpected EOF"
-    where = next((text for start, text in _EXPECTATIONS if error.msg.startswith(start)), "in value")
-    if error.msg.startswith("Expecting ','") and _inside_array(error.doc, position):
-        where = "after array element"
-    return f"invalid character {_quoted(error.doc[position])} {where}"
-
-
-def _inside_array(text: str, end: int) -> bool:
-    """Whether the innermost open bracket before `end` is `[`."""
-    stack: list[str] = []
-    in_string = escaped = False
-    for character in text[:end]:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
-            stack.append(character)
-        elif character in "]}" and stack:
-            stack.pop()
-    return bool(stack) and stack[-1] == "["
-
-
-def _quoted(character: str) -> str:
-    if character == "'":
-        return r"'\''"
-    if character == '"':
-        return "'\"'"
-    return "'" + json.dumps(character, ensure_ascii=False)[1:-1] + "'"
+        return gojson.parse(body)
+    except gojson.JsonError as error:
+        raise InvalidDefinition(f"Request decode failed: {error}") from None
 
 
 def decode(value: Any, shape: Shape) -> dict[str, Any]:

@@ -1,9 +1,15 @@
-"""What Go's JSON decoder says about a body that is not JSON (encoding/json, scanner.go).
+"""A JSON text as Go's decoder reads it, and what it says about one that is none (encoding/json, scanner.go).
 
-Only run once the fast parser has refused a body: it finds the first wrong character and names it as Go does.
+The scanner only runs once the fast parser has refused a text: it finds the first wrong character and names it as Go
+does.
 """
 
 from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
 
 EOF = "EOF"
 UNEXPECTED_EOF = "unexpected EOF"
@@ -11,6 +17,50 @@ MAX_DEPTH = 10_000
 _BLANKS = " \t\r\n"
 _LITERALS = {"t": "true", "f": "false", "n": "null"}
 _HEX = "0123456789abcdefABCDEF"
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class JsonError(ValueError):
+    """The text is not JSON; says so as Go does."""
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_raw_decode: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
+    strict=True, parse_constant=_refuse_constant
+).raw_decode
+
+
+def parse(body: bytes) -> Any:
+    """The first JSON value of a body; what follows it is ignored, as Go's stream decoder does. Errors: JsonError."""
+    text = body.decode("utf-8", "replace").lstrip(_BLANKS)
+    if not text:
+        raise JsonError(EOF)
+    try:
+        value = _raw_decode(text, 0)[0]
+        return _without_surrogates(value) if _SURROGATE_ESCAPE.search(body) else value
+    except RecursionError:
+        raise JsonError(f"invalid character '{text[0]}' exceeded max depth") from None
+    except ValueError:
+        raise JsonError(json_error(body)) from None
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Halves of surrogate pairs are no characters: each becomes U+FFFD, as in Go."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def _is_digit(char: str) -> bool:
+    return char != "" and char in "0123456789"
 
 
 class _Wrong(Exception):
@@ -19,7 +69,8 @@ class _Wrong(Exception):
 
 def json_error(body: bytes) -> str:
     """Go's error text for the first value in the body; `unexpected EOF` when nothing else is wrong with it."""
-    text = body.decode("utf-8", "replace")
+    # Go looks at bytes, and shows one as the character of its number.
+    text = body.decode("latin-1")
     scanner = _Scanner(text)
     if not text.strip(_BLANKS):
         return EOF
@@ -28,7 +79,7 @@ def json_error(body: bytes) -> str:
     except _Wrong as wrong:
         return str(wrong)
     except RecursionError:
-        return "exceeded max depth"
+        return f"invalid character '{text.lstrip(_BLANKS)[0]}' exceeded max depth"
     return UNEXPECTED_EOF
 
 
@@ -45,7 +96,7 @@ class _Scanner:
             self._array()
         elif char == '"':
             self._string()
-        elif char == "-" or char.isdigit():
+        elif char == "-" or _is_digit(char):
             self._number(char)
         elif char in _LITERALS:
             self._literal(_LITERALS[char])
@@ -125,7 +176,7 @@ class _Scanner:
     def _number(self, char: str) -> None:
         if char == "-":
             char = self._next()
-            if not char.isdigit():
+            if not _is_digit(char):
                 self._wrong(char, "in numeric literal")
         if char != "0":
             self._digits()
@@ -142,12 +193,12 @@ class _Scanner:
         return self._text[self._at] if self._at < len(self._text) else ""
 
     def _digits(self) -> None:
-        while self._peek().isdigit():
+        while _is_digit(self._peek()):
             self._at += 1
 
     def _required_digits(self, context: str) -> None:
         char = self._next()
-        if not char.isdigit():
+        if not _is_digit(char):
             self._wrong(char, context)
         self._digits()
 
