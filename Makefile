@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 PROTOS := $(wildcard protos/lictor/v1/*.proto)
 PB     := lib/lictor/pb
 SEEDS  ?= 1-2000
+TESTS  ?= tests --ignore=tests/compat
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -39,7 +40,11 @@ lab: build ## the walk-through's cluster (3 servers in BJ, 1 in SH) on test host
 
 .PHONY: test
 test: build ## build and all tests but those of `make compat`
-	$(BIN)/python -m pytest tests --ignore=tests/compat
+	$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: retest
+retest: build ## once more the tests that failed last time
+	$(BIN)/python -m pytest $(TESTS) --last-failed
 
 .PHONY: compat
 compat: build ## unmodified clients: py-consul, npm consul, Traefik, Patroni, Ansible, Prometheus, nginx
