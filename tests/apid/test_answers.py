@@ -134,3 +134,9 @@ def test_the_configuration_of_the_authority_is_shown_in_order_or_as_null(call: C
         "error generating CA root certificate: error generating CA: "
         'error parsing private key "x": no PEM-encoded data found',
     )
+
+
+def test_a_query_is_only_read_where_it_is_run(call: Caller) -> None:
+    status, headers, body = call("POST", "query/x/execute")
+    assert (status, headers["Allow"], body) == (405, "GET", b"method POST not allowed")
+    assert call("POST", "query/x")[1]["Allow"] == "GET,PUT,DELETE"

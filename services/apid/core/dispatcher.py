@@ -135,7 +135,8 @@ class Dispatcher:
         if operation is None:
             if method == "OPTIONS" and route.options:
                 return Response(200, headers=[(b"Allow", ",".join(route.allowed).encode())])
-            raise MethodNotAllowed(method, route.allowed)
+            allowed = route.allowed if route.allowed_at is None else route.allowed_at(request.path)
+            raise MethodNotAllowed(method, allowed)
         if self._write_sources and method not in READING_METHODS and not request.internal:
             self._check_source(request)
         if operation.namespaced:

@@ -7,7 +7,7 @@ itself; the longest pattern wins; a path that lacks only the final slash is redi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from apid.core.decoding import Kind
@@ -53,12 +53,13 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A pattern and its methods, in the order in which `Allow` lists them."""
+    """A pattern and its methods, in the order in which `Allow` lists them; `allowed_at` says which some paths have."""
 
     pattern: str
     operations: Mapping[str, Operation]
     max_body_bytes: int | None = None
     options: bool = True
+    allowed_at: Callable[[str], tuple[str, ...]] | None = None
 
     @property
     def allowed(self) -> tuple[str, ...]:

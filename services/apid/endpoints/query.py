@@ -160,6 +160,7 @@ class QueryEndpoints:
                     ),
                 },
                 options=False,
+                allowed_at=_allowed_at,
             ),
             Route(
                 "/v1/internal/query/execute",
@@ -276,7 +277,7 @@ class QueryEndpoints:
 
     def _changing(self, request: Request) -> str:
         if request.path.endswith((EXECUTE, EXPLAIN)):
-            raise MethodNotAllowed(request.method, ("GET",))
+            raise MethodNotAllowed(request.method, _allowed_at(request.path))
         return request.tail
 
     async def _existing(self, query_id: str) -> PreparedQuery:
@@ -307,5 +308,8 @@ class QueryEndpoints:
 
     def options(self, request: Request) -> Response:
         """Go shows an empty object here, unlike for any other path."""
-        methods = "GET" if request.path.endswith((EXECUTE, EXPLAIN)) else "GET,PUT,DELETE"
-        return Response(200, b"{}", JSON, [(b"Allow", f"OPTIONS,{methods}".encode())])
+        return Response(200, b"{}", JSON, [(b"Allow", ",".join(("OPTIONS", *_allowed_at(request.path))).encode())])
+
+
+def _allowed_at(path: str) -> tuple[str, ...]:
+    return ("GET",) if path.endswith((EXECUTE, EXPLAIN)) else ("GET", "PUT", "DELETE")
