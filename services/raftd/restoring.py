@@ -20,6 +20,8 @@ MARK = b"\xc1"
 CHUNK_BYTES = 512 << 10
 ARCHIVE_MAX_BYTES = 2 << 30
 OFFSET_KEY = b"Moffset"
+RESTORED_KEY = b"Mrestored"
+"""8 bytes, big endian: the highest index of the archive restored last."""
 _CHUNK_PREFIX = b"Mrestore\0"
 _KEPT_PREFIX = b"M"
 """Facts about the store itself, which no archive holds."""
@@ -59,6 +61,12 @@ def read_offset(txn: ReadTxn) -> int:
     return int.from_bytes(raw, "big") if raw is not None else 0
 
 
+def read_restored_index(txn: ReadTxn) -> int:
+    """What has this index or a lower one came with an archive and has not changed since; 0 when none was restored."""
+    raw = txn.get(RESTORED_KEY)
+    return int.from_bytes(raw, "big") if raw is not None else 0
+
+
 def apply_step(txn: WriteTxn, index: int, data: bytes) -> tuple[Result, bool]:
     """Apply one entry at log index `index`; the result, and whether the state was replaced."""
     try:
@@ -78,7 +86,7 @@ def apply_step(txn: WriteTxn, index: int, data: bytes) -> tuple[Result, bool]:
         loaded = load(b"".join(piece for piece in pieces if piece is not None))
     except UnsoundArchiveError as error:
         return Failed(str(error)), False
-    _replace(txn, loaded.store, max(loaded.last_index + 1 - index, 0, read_offset(txn)))
+    _replace(txn, loaded, max(loaded.last_index + 1 - index, 0, read_offset(txn)))
     return Done(), True
 
 
@@ -113,12 +121,13 @@ def steps(restore_id: bytes, archive: bytes) -> Iterator[bytes]:
     yield encode_step(Finish(restore_id, count))
 
 
-def _replace(txn: WriteTxn, store: MemoryStore, offset: int) -> None:
+def _replace(txn: WriteTxn, loaded: Loaded, offset: int) -> None:
     for key in [key for key, _ in txn.scan(b"") if not key.startswith(_KEPT_PREFIX)]:
         txn.delete(key)
-    for key, value in store.items():
+    for key, value in loaded.store.items():
         txn.put(key, value)
     txn.put(OFFSET_KEY, offset.to_bytes(8, "big"))
+    txn.put(RESTORED_KEY, loaded.last_index.to_bytes(8, "big"))
 
 
 def _chunk_key(restore_id: bytes, number: int) -> bytes:

@@ -17,6 +17,7 @@ from raftd.leader.members import LanMember, describe
 from raftd.leader.reconcile import NOTHING, SERF_CHECK_ID, SERVICE_ID, Registered, Step, gone, reconcile, strangers
 from raftd.leader.servers import bootstrap_conflict, change_for
 from raftd.proposer import NotReplicatedError, Proposer
+from raftd.restoring import read_restored_index
 
 RECONCILE_INTERVAL_S = 60.0
 RETRY_S = 1.0
@@ -38,10 +39,12 @@ def registered(txn: ReadTxn, name: str) -> Registered:
     node = txn.get(keys.node(name))
     check = txn.get(keys.check(name, SERF_CHECK_ID))
     service = txn.get(keys.service(name, SERVICE_ID))
+    found = decode_node(node) if node is not None else None
     return Registered(
-        decode_node(node) if node is not None else None,
+        found,
         decode_check(check) if check is not None else None,
         decode_service(service) if service is not None else None,
+        restored=found is not None and found.modify_index <= read_restored_index(txn),
     )
 
 

@@ -2,6 +2,9 @@
 
 An alive member has its node with check serfHealth passing, a server also the service `consul`; a failed one has
 serfHealth critical; one that left or was reaped is deregistered. Nodes without serfHealth are not ours and left alone.
+
+A node that came with a restored archive keeps its ID, its sessions and all else for as long as it counts as healthy,
+even when the member of that name has another ID, as in Consul.
 """
 
 from collections.abc import Collection
@@ -25,6 +28,8 @@ class Registered:
     node: Node | None
     check: Check | None
     service: Service | None
+    restored: bool = False
+    """Whether the node came with an archive and has not changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +79,15 @@ def reconcile(member: LanMember, registered: Registered, datacenter: str, local_
 
 def _alive(member: LanMember, registered: Registered, datacenter: str) -> Step:
     node, wanted = registered.node, consul_service(member)
-    if node is not None and node.id and member.id and node.id != member.id and registered.check is not None:
+    same = node is not None and (not member.id or node.id == member.id or registered.restored)
+    if node is not None and node.id and not same and registered.check is not None:
         # The node was made anew with an empty disk before anybody saw it fail. Gossip lets one live member have a name,
         # so the one in the catalog is no more; while it is there, its name would be refused to the new one.
         return Step(Deregister(member.name), f"member has a new node ID: member={member.name} id={member.id}", True)
     if (
         node is not None
         and node.address == member.address
-        and (not member.id or node.id == member.id)
+        and same
         and _service_matches(registered.service, wanted)
         and registered.check is not None
         and registered.check.status == "passing"

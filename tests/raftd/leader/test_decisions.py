@@ -141,6 +141,18 @@ def test_a_member_made_anew_under_its_name_takes_the_place_of_the_old_node() -> 
     assert isinstance(reconcile.reconcile(member(1), external, "dc1", "local").command, Register)
 
 
+def test_a_node_of_an_archive_is_not_replaced_by_the_member_of_its_name() -> None:
+    present = registered()
+    assert present.node is not None
+    node = msgspec.structs.replace(present.node, id="another")
+    restored = reconcile.Registered(node, present.check, present.service, restored=True)
+    assert reconcile.reconcile(member(1), restored, "dc1", "local") is reconcile.NOTHING
+    elsewhere = reconcile.Registered(
+        msgspec.structs.replace(node, address="10.9.9.9"), present.check, present.service, restored=True
+    )
+    assert isinstance(reconcile.reconcile(member(1), elsewhere, "dc1", "local").command, Register)
+
+
 def test_the_leader_never_deregisters_itself_nor_nodes_that_were_no_members() -> None:
     assert reconcile.gone("n1", registered(), "n1", "left") is reconcile.NOTHING
     external = reconcile.Registered(registered().node, None, None)
