@@ -27,6 +27,7 @@ READS = (
     "/v1/catalog/node-services/n0",
     "/v1/health/node/n0",
     "/v1/health/checks/s0",
+    "/v1/health/checks/s0?node-meta=zone:z1",
     "/v1/health/state/any",
     "/v1/health/state/passing?node-meta=zone:z1",
     "/v1/health/service/s0",

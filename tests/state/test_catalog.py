@@ -286,3 +286,39 @@ def test_of_the_passing_instances_the_last_takes_the_place_of_one_that_goes() ->
         machine.register(node, service("web"), check("c", status, service_id="web", node=node))
     found = health.service(machine.txn, "web", passing=True).value
     assert [item.node.node for item in found] == ["n3", "n2"]
+
+
+def test_names_that_differ_in_case_share_an_index() -> None:
+    machine = Machine()
+    machine.register("n1", service("web", "1"))
+    machine.register("n2", service("Web", "2"))
+    machine.register("n3")
+    for name in ("web", "Web", "WEB"):
+        assert (catalog.service(machine.txn, name).index, health.service(machine.txn, name).index) == (11, 11)
+
+
+def test_checks_by_node_metadata_report_the_index_of_the_checks() -> None:
+    machine = Machine()
+    machine.register("n1", service("web"), check("c1", service_id="web"))
+    machine.register("n2")
+    narrowed = ReadOptions(node_meta={"a": "1"})
+    assert health.state(machine.txn, "any", narrowed).index == 10
+    assert health.service_checks(machine.txn, "web", narrowed).index == 10
+    assert health.service_checks(machine.txn, "none", narrowed).index == 11
+
+
+def test_an_instance_keeps_the_name_its_node_had_when_it_was_registered() -> None:
+    machine = Machine()
+    machine.register("n1", service("web"))
+    machine.register("N1", address="10.0.0.2")
+    assert json.loads(render.service_nodes(catalog.service(machine.txn, "web").value))[0]["Node"] == "n1"
+    (found,) = health.service(machine.txn, "web").value
+    assert found.node.node == "N1"
+
+
+def test_a_check_of_another_type_is_stored_without_a_new_index() -> None:
+    machine = Machine()
+    machine.register("n1", None, check("c1"))
+    machine.register("n1", None, replace(check("c1"), type="ttl"))
+    (found,) = health.node_checks(machine.txn, "n1").value
+    assert (found.type, found.modify_index) == ("ttl", 10)

@@ -138,20 +138,25 @@ def check_definition(item: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def check_type(definition: Mapping[str, Any]) -> str:
-    """What kind of check a definition describes; empty when none."""
-    if definition.get("HTTP"):
-        return "http"
-    if definition.get("TCP"):
-        return "tcp"
-    if definition.get("GRPC"):
+    """What kind of check a definition describes; empty when none, as with a probe that has no interval."""
+    probed = _positive(definition.get("Interval"))
+    if probed and definition.get("GRPC"):
         return "grpc"
-    if definition.get("DockerContainerID"):
-        return "docker"
-    if definition.get("ScriptArgs"):
-        return "script"
+    if probed and definition.get("HTTP"):
+        return "http"
+    if _positive(definition.get("TTL")):
+        return "ttl"
+    if probed and definition.get("TCP"):
+        return "tcp"
     if definition.get("AliasNode") or definition.get("AliasService"):
         return "alias"
-    return "ttl" if definition.get("TTL") else ""
+    if not definition.get("ScriptArgs"):
+        return ""
+    return "docker" if probed and definition.get("DockerContainerID") else "script"
+
+
+def _positive(duration: str | None) -> bool:
+    return bool(duration) and not str(duration).startswith("-")
 
 
 def prepared_query_service(item: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def _service_node_head(row: Node) -> dict[str, Any]:
 
 def service_node_dict(pair: ServiceNode | Instance) -> dict[str, Any]:
     """For filter expressions and translated addresses."""
-    return _service_node_head(pair.node) | _service_node_tail(pair.service)
+    return _service_node_head(pair.node) | {"Node": pair.service.node} | _service_node_tail(pair.service)
 
 
 def instance_dict(item: Instance) -> dict[str, Any]:
@@ -231,6 +231,9 @@ def services(tags_of: Mapping[str, Sequence[str]]) -> bytes:
 
 
 def _service_node(pair: ServiceNode | Instance) -> bytes:
+    if pair.service.node != pair.node.node:
+        # They differ in case: the node was registered again since.
+        return dumps(service_node_dict(pair))
     head = _remembered(pair.node, "head", _service_node_head)
     return head[:-1] + b"," + _remembered(pair.service, "tail", _service_node_tail)[1:]
 
@@ -388,7 +391,7 @@ def keys(names: Sequence[bytes]) -> bytes:
 
 
 def session_dict(row: Session) -> dict[str, Any]:
-    return {
+    shown: dict[str, Any] = {
         "ID": row.id,
         "Name": row.name,
         "Node": row.node,
@@ -397,9 +400,12 @@ def session_dict(row: Session) -> dict[str, Any]:
         "TTL": row.ttl,
         "NodeChecks": row.node_checks,
         "ServiceChecks": row.service_checks,
-        "CreateIndex": row.create_index,
-        "ModifyIndex": row.modify_index,
     }
+    if row.checks:
+        shown["Checks"] = row.checks
+    shown["CreateIndex"] = row.create_index
+    shown["ModifyIndex"] = row.modify_index
+    return shown
 
 
 def sessions(rows: Sequence[Session]) -> bytes:

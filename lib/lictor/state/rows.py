@@ -100,6 +100,8 @@ class Session(Row, frozen=True):
     """[{"ID": check, "Namespace": ""}]"""
     create_index: int = 0
     modify_index: int = 0
+    checks: list[str] | None = None
+    """Checks given in the way of before Consul 1.7, beside those of `node_checks`."""
 
 
 class Coordinate(Row, frozen=True):

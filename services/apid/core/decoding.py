@@ -29,6 +29,8 @@ class Kind:
     go_name = "interface {}"
     zero: Any = None
     """What null is among the elements of a list or the values of a map."""
+    takes_null = False
+    """Whether null is a value to a field of this kind; otherwise it leaves the field unset."""
 
     def take(self, value: Any, where: str) -> Any:
         """The value in Python's terms. Errors: DecodeError."""
@@ -229,8 +231,9 @@ class Struct(Kind):
                 if self._open_ended or key.lower() in self._ignored:
                     continue
                 raise DecodeError(f'json: unknown field "{key}"')
-            if item is not None:
-                taken[name] = self._fields[name].take(item, f"struct field {self._short_name}.{name}")
+            kind = self._fields[name]
+            if item is not None or kind.takes_null:
+                taken[name] = kind.take(item, f"struct field {self._short_name}.{name}")
         return taken
 
     def schema(self) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class HealthEndpoints:
             lambda rows: json_response(render.checks(rows)),
             DISCOVERY,
             options,
-            versions.CHECKS,
+            versions.CATALOG if request.query and request.has("node-meta") else versions.CHECKS,
         )
 
     def service(self, request: Request) -> Answer:

@@ -25,25 +25,37 @@ from lictor.state.writer import Refused
 
 DEFAULT_CHECKS = ["serfHealth"]
 DEFAULT_LOCK_DELAY_NS = 15_000_000_000
-# A number below this is meant in seconds, any other in nanoseconds.
+# A delay below so many nanoseconds is meant in seconds.
 LOCK_DELAY_SECONDS_BELOW = 1000
 SECOND_NS = 1_000_000_000
 READ_PARAMETERS = ("dc", "index", "wait", "stale", "consistent", "max_stale")
 
 
 class _LockDelay(Kind):
-    """A duration text, or a number of seconds (small) or nanoseconds."""
+    """A duration text, or a number of seconds (small) or nanoseconds; anything else is no delay."""
 
     go_name = "time.Duration"
 
     def take(self, value: Any, where: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return 0
         delay_ns: int = DURATION.take(value, where)
-        if not isinstance(value, str) and delay_ns < LOCK_DELAY_SECONDS_BELOW:
-            delay_ns *= SECOND_NS
-        return delay_ns
+        return delay_ns * SECOND_NS if delay_ns < LOCK_DELAY_SECONDS_BELOW else delay_ns
 
     def schema(self) -> dict[str, Any]:
         return DURATION.schema()
+
+
+class _Checks(Kind):
+    """Check IDs; null takes the default away as an empty list does."""
+
+    takes_null = True
+
+    def take(self, value: Any, where: str) -> Any:
+        return None if value is None else TEXTS.take(value, where)
+
+    def schema(self) -> dict[str, Any]:
+        return TEXTS.schema()
 
 
 SESSION = Struct(
@@ -55,12 +67,13 @@ SESSION = Struct(
         "LockDelay": _LockDelay(),
         "Behavior": TEXT,
         "TTL": TEXT,
-        "Checks": TEXTS,
-        "NodeChecks": TEXTS,
-        "ServiceChecks": ListOf(Struct("ServiceCheck", {"ID": TEXT, "Namespace": TEXT})),
+        "Checks": _Checks(),
+        "NodeChecks": _Checks(),
+        "ServiceChecks": ListOf(Struct("ServiceCheck", {"ID": TEXT, "Namespace": TEXT}, open_ended=True)),
         "CreateIndex": UINT64,
         "ModifyIndex": UINT64,
     },
+    open_ended=True,
 )
 
 
@@ -170,9 +183,7 @@ class SessionEndpoints:
             return await node.forwarder.send(request, datacenter)
         if not node.authorizer(request).session_write(owner):
             raise Forbidden(PERMISSION_DENIED)
-        checks = fields.get("NodeChecks", fields.get("Checks"))
-        if "Checks" in fields:
-            checks = fields["Checks"]
+        checks, node_checks = _checks(fields)
         row = Session(
             id=str(uuid.uuid4()),
             name=fields.get("Name", ""),
@@ -180,8 +191,9 @@ class SessionEndpoints:
             lock_delay_ns=fields.get("LockDelay", DEFAULT_LOCK_DELAY_NS),
             behavior=fields.get("Behavior", "release"),
             ttl=fields.get("TTL", ""),
-            node_checks=DEFAULT_CHECKS if checks is None else checks,
+            node_checks=node_checks,
             service_checks=_service_checks(fields),
+            checks=checks,
         )
         try:
             row = prepare.session(row, node.config.session_ttl_min_ns)
@@ -250,6 +262,17 @@ def _required_id(request: Request) -> str:
     if not request.tail:
         raise BadRequest("Missing session")
     return request.tail
+
+
+def _checks(fields: dict[str, Any]) -> tuple[list[str] | None, list[str] | None]:
+    """`Checks`, as before Consul 1.7, and `NodeChecks`: an empty list of either kind takes away the other's default."""
+    checks: list[str] | None = fields.get("Checks", DEFAULT_CHECKS)
+    node_checks: list[str] | None = fields.get("NodeChecks", DEFAULT_CHECKS)
+    if not checks:
+        return None, []
+    if checks == DEFAULT_CHECKS or not node_checks:
+        return None, node_checks
+    return checks, node_checks
 
 
 def _service_checks(fields: dict[str, Any]) -> list[dict[str, str]] | None:

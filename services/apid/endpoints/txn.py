@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from apid.core.decoding import BASE64, TEXT, UINT64, DecodeError, ListOf, Struct, decode
+from msgspec.structs import replace
+
+from apid.core.decoding import BASE64, TEXT, UINT64, DecodeError, ListOf, Struct, parse_json
 from apid.core.errors import PERMISSION_DENIED, BadRequest, BodyTooLarge
 from apid.core.message import JSON, Request, Response
 from apid.core.parameters import raw_bytes, raw_text
@@ -33,6 +35,8 @@ KV_OP = Struct(
         "Namespace": TEXT,
     },
 )
+# What a transaction sets of a service; its other fields are let through without effect, and so is a check's type.
+SERVICE_FIELDS = ("ID", "Service", "Tags", "Address", "Meta", "Port", "Weights", "EnableTagOverride", "ModifyIndex")
 OPERATIONS = ListOf(
     Struct(
         "TxnOp",
@@ -118,7 +122,8 @@ class TxnEndpoints:
                 f"Request body({request.body_bytes} bytes) too large, max size: {maximum} bytes. See {DOCS_URL}."
             )
         try:
-            given: list[Fields | None] = decode(OPERATIONS, request.body) or []
+            value = parse_json(request.body)
+            given: list[Fields | None] = OPERATIONS.take(value, "value") if value is not None else []
         except DecodeError as error:
             raise BadRequest(f"Failed to parse body: {error}") from None
         if len(given) > prepare.TXN_OPS_MAX:
@@ -147,10 +152,11 @@ def _operation(fields: Fields, datacenter: str) -> TxnOp | None:
     if node := fields.get("Node"):
         return TxnNode(node.get("Verb", ""), node_row(node.get("Node", {}), datacenter))
     if service := fields.get("Service"):
-        owner = service.get("Node", "")
-        return TxnService(service.get("Verb", ""), owner, service_row(service.get("Service", {}), owner))
+        owner, given = service.get("Node", ""), service.get("Service", {})
+        taken = {name: given[name] for name in SERVICE_FIELDS if name in given}
+        return TxnService(service.get("Verb", ""), owner, service_row(taken, owner))
     if check := fields.get("Check"):
-        return TxnCheck(check.get("Verb", ""), check_row(check.get("Check", {})))
+        return TxnCheck(check.get("Verb", ""), replace(check_row(check.get("Check", {})), type=""))
     return None
 
 

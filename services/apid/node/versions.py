@@ -25,14 +25,10 @@ def of_tables(*names: str) -> VersionKeys:
 
 
 def of_service(name: str) -> VersionKeys:
-    """The index of a service, which moves with its instances, their nodes and all their checks.
-
-    A service whose instances are registered under names of differing case has an index for each: those answers are
-    not kept.
-    """
+    """The index of a service, which moves with its instances, their nodes and all their checks."""
 
     def versions(found: Sequence[Any]) -> tuple[bytes, ...]:
-        if not found or names_of(found) != {name}:
+        if not found or {registered.lower() for registered in names_of(found)} != {name.lower()}:
             return ()
         return keys.index(service_index(name)), _SERVICES_INDEX
 
@@ -42,6 +38,7 @@ def of_service(name: str) -> VersionKeys:
 SERVICES = of_tables("services")
 NODES = of_tables("nodes", "coordinates")
 CHECKS = of_tables("checks", "nodes", "coordinates")
+"""Unless node metadata narrows them: then a service's index is told."""
 CATALOG = of_tables("services", "nodes", "checks", "coordinates")
 """Whatever is registered, in whatever order `near` puts it."""
 KEY_VALUE = of_tables("kvs", "tombstones")

@@ -192,9 +192,6 @@ class _Loader:
 
     def _session(self, raw: Any) -> None:
         item = fields(raw)
-        node_checks = texts(item.get("NodeChecks"))
-        if node_checks is None:
-            node_checks = texts(item.get("Checks"))
         services = item.get("ServiceChecks")
         session.insert(
             self._writer,
@@ -205,10 +202,11 @@ class _Loader:
                 item["LockDelay"],
                 text(item["Behavior"]),
                 text(item["TTL"]),
-                node_checks,
+                texts(item.get("NodeChecks")),
                 None if services is None else [text_map(check) or {} for check in services],
                 item["CreateIndex"],
                 item["ModifyIndex"],
+                texts(item.get("Checks")),
             ),
         )
 
@@ -423,7 +421,11 @@ class _Loader:
 
     def _index(self, raw: Any) -> None:
         item = fields(raw)
-        self._indexes[text(item["Key"])] = int(item["Value"])
+        name = text(item["Key"])
+        prefix = catalog.service_index("")
+        if name.startswith(prefix):
+            name = catalog.service_index(name.removeprefix(prefix))
+        self._indexes[name] = int(item["Value"])
 
     def _chunking_state(self, raw: Any) -> None:
         """Entries that were on their way in pieces: nobody was told that they are stored."""

@@ -211,7 +211,7 @@ def _sessions(txn: ReadTxn) -> Iterator[Record]:
             Kind.SESSION,
             {
                 "Behavior": row.behavior,
-                "Checks": None,
+                "Checks": row.checks,
                 "CreateIndex": row.create_index,
                 "ID": row.id,
                 "LockDelay": row.lock_delay_ns,

@@ -30,7 +30,8 @@ _KINDS = {"": "typical"}
 
 
 def service_index(name: str) -> str:
-    return "service." + name
+    """Shared by names that differ in case only."""
+    return "service." + name.lower()
 
 
 def kind_index(kind: str) -> str:
@@ -45,7 +46,10 @@ def register(writer: Writer, command: Register) -> Result:
             ensure_node(writer, node)
         except Refused as refusal:
             raise Refused(f"failed inserting node: {refusal.text}") from refusal
-    if command.service is not None:
+    present = find_service(writer, node.node, command.service.id) if command.service is not None else None
+    if command.service is not None and not (
+        present is not None and same_service(present, replace(command.service, node=present.node))
+    ):
         try:
             ensure_service(writer, node.node, command.service)
         except Refused as refusal:
@@ -183,9 +187,10 @@ def find_service(writer: Writer, node: str, service_id: str) -> Service | None:
 
 
 def same_service(a: Service, b: Service) -> bool:
-    """Equal but for node and indexes; no tags and an empty list of them are the same to nobody but JSON."""
+    """Equal but for the indexes; no tags and an empty list of them are the same to nobody but JSON."""
     return (
         a.id == b.id
+        and a.node == b.node
         and a.service == b.service
         and a.kind == b.kind
         and a.tags == b.tags
@@ -220,17 +225,16 @@ def ensure_service(writer: Writer, node_name: str, wanted: Service) -> Service:
     problem = check_metadata(wanted.meta)
     if problem:
         raise Refused(f"Invalid Service Meta for node {node_name} and serviceID {wanted.id}: {problem}")
-    node = find_node(writer, node_name)
-    if node is None:
+    if find_node(writer, node_name) is None:
         raise Refused(MISSING_NODE)
     existing = find_service(writer, node_name, wanted.id)
     if not wanted.id:
         raise Refused(f"failed inserting service: {NO_PRIMARY_INDEX}")
-    if existing is not None and same_service(existing, wanted):
+    if existing is not None and same_service(existing, replace(wanted, node=node_name)):
         return existing
     service = replace(
         wanted,
-        node=node.node,
+        node=node_name,
         weights=effective_weights(wanted),
         create_index=existing.create_index if existing else writer.index,
         modify_index=writer.index,
@@ -359,7 +363,9 @@ def ensure_check(writer: Writer, wanted: Check) -> Check:
     if status == sessions.CRITICAL:
         sessions.remove_where(writer, keys.sessions_of_check(wanted.node, wanted.check_id))
     if existing is not None and same_check(existing, check):
-        return existing
+        if existing.type != check.type:
+            writer.put(keys.check(check.node, check.check_id), encode(check))
+        return check
     if existing is not None:
         check = replace(check, modify_index=writer.index)
         _unlink_check(writer, existing)
@@ -404,6 +410,7 @@ def _touch_owner(writer: Writer, check: Check) -> None:
     service = find_service(writer, check.node, check.service_id)
     writer.bump(service_index(service.service if service else check.service_name))
     if service is not None:
+        writer.bump(kind_index(service.kind))
         _service_changed(writer, service)
 
 

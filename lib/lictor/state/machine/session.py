@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from lictor.state import keys, topics
 from lictor.state.commands import Name, Result, SessionCreate
 from lictor.state.machine import kv
@@ -15,7 +17,8 @@ CRITICAL = "critical"
 
 def check_ids(session: Session) -> list[str]:
     """Every check the session's life hangs on."""
-    return [*(session.node_checks or []), *(entry["ID"] for entry in session.service_checks or [])]
+    of_services = [entry["ID"] for entry in session.service_checks or []]
+    return [*(session.checks or []), *(session.node_checks or []), *of_services]
 
 
 def create(writer: Writer, command: SessionCreate) -> Result:
@@ -32,17 +35,8 @@ def create(writer: Writer, command: SessionCreate) -> Result:
             raise Refused(f"Missing check '{check_id}' registration")
         if decode_check(raw).status == CRITICAL:
             raise Refused(f"Check '{check_id}' is in {CRITICAL} state")
-    session = Session(
-        wanted.id,
-        wanted.name,
-        wanted.node,
-        wanted.lock_delay_ns,
-        wanted.behavior or "release",
-        wanted.ttl,
-        wanted.node_checks,
-        wanted.service_checks,
-        writer.index,
-        writer.index,
+    session = replace(
+        wanted, behavior=wanted.behavior or "release", create_index=writer.index, modify_index=writer.index
     )
     insert(writer, session)
     writer.bump("sessions")

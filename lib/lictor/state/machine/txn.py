@@ -24,6 +24,7 @@ from lictor.state.gotext import quote
 from lictor.state.machine import catalog, kv
 from lictor.state.rows import Check, KVEntry, Node, Service, decode_check, decode_kv, decode_node, decode_service
 from lictor.state.store import ReadTxn
+from lictor.state.uuids import check_uuid
 from lictor.state.writer import Refused, Writer
 
 KV_WRITES = frozenset({"set", "cas", "delete", "delete-cas", "delete-tree", "lock", "unlock"})
@@ -179,12 +180,14 @@ def _kv(writer: Writer, op: TxnKV) -> list[TxnItem]:
 
 
 def _stored_node(reader: Writer | _Reader, wanted: Node) -> Node:
-    raw = None
-    if wanted.node:
-        raw = reader.get(keys.node(wanted.node))
-    elif wanted.id:
+    if wanted.id:
+        problem = check_uuid(wanted.id)
+        if problem:
+            raise Refused(f"node lookup by ID failed, wrong UUID: {problem} for '{wanted.id}'")
         folded = reader.get(keys.node_by_id(wanted.id))
         raw = None if folded is None else reader.get(b"N" + folded)
+    else:
+        raw = reader.get(keys.node(wanted.node))
     if raw is None:
         raise Refused(f"node {quote(wanted.node)} doesn't exist")
     return decode_node(raw)
@@ -226,17 +229,16 @@ def _service(writer: Writer, op: TxnService) -> list[TxnItem]:
             raise Refused(f"failed to delete service {quote(service_id)} on node {quote(node)}, index is stale")
         catalog.delete_service(writer, node, service_id)
         return []
-    if op.verb == "set":
-        # Consul 1.7 loses the error of a failed set: the operation then succeeds and gives no result.
-        try:
-            return [TxnServiceResult(catalog.ensure_service(writer, node, op.service))]
-        except Refused:
-            return []
-    if op.verb != "cas":
+    if op.verb not in ("set", "cas"):
         raise Refused(f"unknown Service verb {quote(op.verb)}")
-    if not _may_set(catalog.find_service(writer, node, service_id), op.service):
+    existing = catalog.find_service(writer, node, service_id)
+    if op.verb == "cas" and not _may_set(existing, op.service):
         raise Refused(f"failed to set service {quote(service_id)} on node {quote(node)}, index is stale")
-    return [TxnServiceResult(catalog.ensure_service(writer, node, op.service))]
+    # Consul 1.7 loses the error of what cannot be set: the operation succeeds and gives what was there before.
+    try:
+        return [TxnServiceResult(catalog.ensure_service(writer, node, op.service))]
+    except Refused:
+        return [TxnServiceResult(existing)] if existing is not None else []
 
 
 def _check(writer: Writer, op: TxnCheck) -> list[TxnItem]:
@@ -250,8 +252,14 @@ def _check(writer: Writer, op: TxnCheck) -> list[TxnItem]:
         catalog.delete_check(writer, node, check_id)
         return []
     if op.verb == "cas":
-        if not _may_set(catalog.find_check(writer, node, check_id), op.check):
+        existing = catalog.find_check(writer, node, check_id)
+        if not _may_set(existing, op.check):
             raise Refused(f"failed to set check {quote(check_id)} on node {quote(node)}, index is stale")
-    elif op.verb != "set":
+        # As with services; without the conditions the error is told.
+        try:
+            return [TxnCheckResult(catalog.ensure_check(writer, op.check))]
+        except Refused:
+            return [TxnCheckResult(existing)] if existing is not None else []
+    if op.verb != "set":
         raise Refused(f"unknown Check verb {quote(op.verb)}")
     return [TxnCheckResult(catalog.ensure_check(writer, op.check))]

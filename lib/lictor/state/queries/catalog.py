@@ -85,11 +85,10 @@ def remembered_tags(txn: ReadTxn, memory: dict[str, Any]) -> dict[str, dict[str,
     for key, version in txn.scan(_SERVICE_INDEXES):
         known = before.get(key)
         if known is None or known[0] != version:
-            name = key[len(_SERVICE_INDEXES) :].decode("utf-8", "surrogatepass")
+            folded = key[len(_SERVICE_INDEXES) :].decode("utf-8", "surrogatepass")
             found: dict[str, dict[str, None]] = {}
-            for row in instances_of(txn, name):
-                if row.service == name:
-                    _add_tags(found, row)
+            for row in instances_of(txn, folded):
+                _add_tags(found, row)
             known = (version, found)
         after[key] = known
         tags_of.update(known[1])

@@ -39,11 +39,13 @@ def service_checks(txn: ReadTxn, service: str, options: ReadOptions = NO_OPTIONS
     """Checks that belong to instances of the service."""
     prefix = keys.checks_of_service(service)
     rows = _followed(txn, prefix)
-    index = read_index(txn, service_index(service)) if options.node_meta else 0
     waits = [topics.service_checks(service)]
     if options.node_meta:
         waits += [topics.service(service), topics.NODES]
-    return Read(_narrowed(txn, rows, options), index or max_index(txn, "checks"), tuple(waits))
+        index = read_index(txn, service_index(service)) or max_index(txn, "nodes", "services", "checks")
+    else:
+        index = max_index(txn, "checks")
+    return Read(_narrowed(txn, rows, options), index, tuple(waits))
 
 
 def state(txn: ReadTxn, status: str, options: ReadOptions = NO_OPTIONS) -> Read[list[Check]]:
@@ -57,7 +59,6 @@ def state(txn: ReadTxn, status: str, options: ReadOptions = NO_OPTIONS) -> Read[
     index = max_index(txn, "checks")
     if options.node_meta:
         waits.append(topics.NODES)
-        index = max_index(txn, "nodes", "checks")
     return Read(_narrowed(txn, rows, options), index, tuple(waits))
 
 
