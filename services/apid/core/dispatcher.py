@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from apid.core.encoding import accepts_gzip, gzip, indent
 from apid.core.errors import HttpError, MethodNotAllowed, PrefixedBadRequest
 from apid.core.message import HTML, JSON, Answer, HeaderList, Request, Response, text_response
-from apid.core.parameters import parse_query
+from apid.core.parameters import has_broken_escape, parse_query
 from apid.core.policy import BlockedPaths, WriteSources
 from apid.core.routes import Operation, Redirect, Route, RouteTable
 
@@ -132,6 +132,11 @@ class Dispatcher:
             raise HttpError("Endpoint is blocked by agent configuration", 403)
         method = request.method
         operation = route.operations.get(method)
+        if route.pattern == "/":
+            operation = operation or route.operations["GET"]
+        elif request.query and has_broken_escape(request.query):
+            log.error("Failed to decode query: from=%s", request.remote_address)
+            return Response(500)
         if operation is None:
             if method == "OPTIONS" and route.options:
                 return Response(200, headers=[(b"Allow", ",".join(route.allowed).encode())])

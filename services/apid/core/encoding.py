@@ -77,7 +77,7 @@ def accepts_gzip(accept_encoding: str) -> bool:
     """Whether an Accept-Encoding header lets the answer be compressed."""
     for item in accept_encoding.split(","):
         coding, _, parameters = item.partition(";")
-        if coding.strip().lower() in ("gzip", "*"):
+        if coding.strip().lower() == "gzip":
             name, _, quality = parameters.strip().partition("=")
             if name.strip().lower() != "q":
                 return True

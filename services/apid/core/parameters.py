@@ -32,6 +32,11 @@ def parse_query(query: bytes) -> dict[str, list[str]]:
     return params
 
 
+def has_broken_escape(query: bytes) -> bool:
+    """Whether a query holds a percent sign that begins no escape."""
+    return b"%" in query and _ESCAPE.search(query) is not None
+
+
 def unescape_path(raw: bytes) -> str | None:
     """A path with its percent escapes resolved once; None when one is broken."""
     if b"%" in raw:

@@ -111,13 +111,13 @@ def parse_cache_control(header: str) -> CacheControl:
     max_age_ns = stale_if_error_ns = None
     must_revalidate = False
     for directive in header.split(","):
-        name, _, value = directive.strip().partition("=")
-        if name == "must-revalidate":
+        name, valued, value = directive.strip().partition("=")
+        if directive.strip() == "must-revalidate":
             must_revalidate = True
-        elif name == "max-age":
+        elif valued and name == "max-age":
             max_age_ns = _seconds(value)
             must_revalidate = must_revalidate or max_age_ns == 0
-        elif name == "stale-if-error":
+        elif valued and name == "stale-if-error":
             stale_if_error_ns = _seconds(value)
     return CacheControl(max_age_ns, must_revalidate, stale_if_error_ns)
 

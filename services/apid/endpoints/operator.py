@@ -51,6 +51,7 @@ class OperatorEndpoints:
                         "Raft's servers",
                         query=("dc", "stale"),
                         result={"type": "object"},
+                        responses={400: "A malformed parameter"},
                         namespaced=False,
                     )
                 },
@@ -75,6 +76,7 @@ class OperatorEndpoints:
                         "Autopilot's settings",
                         query=("dc", "stale"),
                         result={"type": "object"},
+                        responses={400: "A malformed parameter"},
                         namespaced=False,
                     ),
                     "PUT": Operation(
@@ -96,7 +98,7 @@ class OperatorEndpoints:
                         "The servers' health as autopilot sees it",
                         query=("dc",),
                         result={"type": "object"},
-                        responses={429: "Not healthy; the body is the same"},
+                        responses={400: "A malformed parameter", 429: "Not healthy; the body is the same"},
                         json_statuses=(429,),
                         namespaced=False,
                     )
@@ -107,6 +109,7 @@ class OperatorEndpoints:
     # ------------------------------------------------------------------------------------------------------ Raft
 
     async def raft_configuration(self, request: Request) -> Response:
+        self._node.reads.parse(request)
         self._require_read(request)
         found = await self._node.consensus.call("raft.configuration", None, local=request.has("stale"))
         names = {member.tags.get("id", ""): member.name for member in self._node.gossip.lan.alive_servers()} | {
@@ -142,8 +145,8 @@ class OperatorEndpoints:
     # ------------------------------------------------------------------------------------------------- autopilot
 
     async def autopilot(self, request: Request) -> Response:
-        self._require_read(request)
         options = self._node.reads.parse(request)
+        self._require_read(request)
         found, _, _ = await self._node.reads.run(operator.autopilot, options)
         if found.value is None:
             raise NotFound("autopilot config not found")
@@ -177,6 +180,7 @@ class OperatorEndpoints:
         return Response(200, b"false" if refused else b"true", JSON)
 
     async def autopilot_health(self, request: Request) -> Response:
+        self._node.reads.parse(request)
         self._require_read(request)
         found: dict[str, Any] = await self._node.consensus.call("autopilot.health")
         return Response(200 if found["Healthy"] else 429, to_json(found), JSON)

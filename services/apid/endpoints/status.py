@@ -29,6 +29,7 @@ class StatusEndpoints:
                         "The Raft address of the leader, empty when there is none",
                         query=("dc",),
                         result={"type": "string", "examples": ["10.0.0.1:8300"]},
+                        responses={400: "A malformed parameter"},
                         namespaced=False,
                     )
                 },
@@ -41,6 +42,7 @@ class StatusEndpoints:
                         "The Raft addresses of all servers",
                         query=("dc",),
                         result={"type": "array", "items": {"type": "string"}},
+                        responses={400: "A malformed parameter"},
                         namespaced=False,
                     )
                 },

@@ -28,6 +28,7 @@ from apid.core.parameters import unescape_path
 from apid.web import limits
 from apid.web.cache import MEASURED_MASK, AnswerCache, CachedAnswer
 from apid.web.limits import ConnectionLimit
+from apid.web.request_line import made_readable
 from apid.web.wire import STATUS_LINES, STATUS_LINES_10, DateLine, chunk, rest_of_answer
 
 log = logging.getLogger("agent.http")
@@ -83,6 +84,9 @@ class Connection(HttpToolsProtocol):
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[tuple[Request, bool, bool]] = deque()
         self._between_requests = True
+        self._first_of_feed = True
+        # Set while the request is one whose line was made readable.
+        self._true_method = b""
         self._in_head = False
         self._deadline_s = 0.0
         self._write_deadline_s = 0.0
@@ -140,6 +144,8 @@ class Connection(HttpToolsProtocol):
             self._deadline_s = self.loop.time() + limits.HEAD_TIMEOUT_S
 
     def _feed(self, data: bytes) -> None:
+        whole, at_line = data, self._between_requests
+        self._first_of_feed = True
         while data:
             try:
                 self.parser.feed_data(data)
@@ -152,6 +158,13 @@ class Connection(HttpToolsProtocol):
                 log.error("Request failed before it was routed: from=%s", self._counted_as, exc_info=error)
                 self._refuse(text_response(500, "500 Internal Server Error"))
                 return
+            except (httptools.HttpParserInvalidMethodError, httptools.HttpParserInvalidURLError):
+                readable = made_readable(whole) if at_line and self._first_of_feed else None
+                if readable is None or self._true_method:
+                    self._refuse(text_response(400, BAD_REQUEST))
+                    return
+                data, self._true_method = readable
+                self.parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError:
                 self._refuse(text_response(400, BAD_REQUEST))
                 return
@@ -261,12 +274,14 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._between_requests = True
+        self._first_of_feed = False
+        true_method, self._true_method = self._true_method, b""
         if self._dropping:
             return
         parser = self.parser
         keep_alive: bool = parser.should_keep_alive()
         old = parser.get_http_version() == "1.0"
-        method = parser.get_method().decode("latin-1")
+        method = (true_method or parser.get_method()).decode("latin-1")
         if self._hosts != 1 and not (old and self._hosts == 0):
             what = "too many Host headers" if self._hosts else "missing required Host header"
             self._refuse(text_response(400, f"{BAD_REQUEST}: {what}"))
@@ -321,7 +336,8 @@ class Connection(HttpToolsProtocol):
     def _write(self, request: Request, response: Response, keep_alive: bool, old: bool) -> None:
         last = not self._waiting
         keep_alive = keep_alive and not (self._stopping and last)
-        connection = b"close" if not keep_alive else b"keep-alive" if old else b""
+        # To HTTP/1.0, closing goes without saying.
+        connection = (b"keep-alive" if keep_alive else b"") if old else b"" if keep_alive else b"close"
         rest = rest_of_answer(response, request.method != "HEAD", connection)
         head = (STATUS_LINES_10 if old else STATUS_LINES)[response.status]
         self.transport.write(b"".join((head, self.lane.date.get(), rest)))
