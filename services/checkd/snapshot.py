@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from checkd.core.local_state import LocalState
-from checkd.core.render import agent_check, agent_service_with_hash
+from checkd.core.render import agent_check, whole_agent_service
 from lictor.pb.lictor.v1 import agent_pb2
 
 
@@ -54,7 +54,7 @@ class SnapshotCache:
             if entry is None:
                 self._services.pop(service_id, None)
             else:
-                self._services[service_id] = _encode(agent_service_with_hash(entry.service))
+                self._services[service_id] = _encode(whole_agent_service(entry.service))
         for check_id in checks:
             self._check_versions[check_id] = version
             check = self._state.check(check_id)

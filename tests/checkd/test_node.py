@@ -8,15 +8,15 @@ from checkd.core.definitions import service_definition
 from checkd.core.effects import CancelCheck, DropDocument, SaveDocument
 from checkd.core.errors import LocalStateError, NotRegistered
 from checkd.core.maintenance import NODE_MAINTENANCE_ID, SERVICE_MAINTENANCE_PREFIX
-from checkd.core.render import agent_check, agent_service_with_hash
+from checkd.core.render import agent_check, whole_agent_service
 from tests.checkd.core_node import TimedNode
 
 
 def test_a_minimal_service_gets_its_defaults() -> None:
     node = TimedNode()
     node.service(Name="web")
-    shown = agent_service_with_hash(node.instance("web"))
-    assert shown.pop("ContentHash")
+    shown = whole_agent_service(node.instance("web"))
+    assert shown.pop("ContentHash") == ""
     assert shown == {
         "ID": "web",
         "Service": "web",
@@ -34,7 +34,7 @@ def test_an_address_gets_its_tagged_forms_and_given_ones_stay() -> None:
     given = {"lan": {"Address": "10.1.1.1", "Port": 1}, "wan_ipv4": {"Address": "9.9.9.9", "Port": 2}}
     node.service(Name="web", Address="10.20.30.40", Port=80, TaggedAddresses=given)
     node.service(Name="six", Address="2001:db8::1", Port=81)
-    assert agent_service_with_hash(node.instance("web"))["TaggedAddresses"] == {
+    assert whole_agent_service(node.instance("web"))["TaggedAddresses"] == {
         **given,
         "lan_ipv4": {"Address": "10.20.30.40", "Port": 80},
     }
@@ -81,20 +81,10 @@ def test_replacing_checks_removes_those_that_are_not_mentioned() -> None:
     assert [entry.check.check_id for entry in node.node.state.live_checks()] == ["two"]
 
 
-def test_the_content_hash_changes_with_the_content_only() -> None:
-    node = TimedNode()
-    node.service(Name="web", Port=80)
-    first = agent_service_with_hash(node.instance("web"))["ContentHash"]
-    node.service(Name="web", Port=81)
-    assert agent_service_with_hash(node.instance("web"))["ContentHash"] != first
-    node.service(Name="web", Port=80)
-    assert agent_service_with_hash(node.instance("web"))["ContentHash"] == first
-
-
 def test_a_sidecar_is_expanded_and_goes_with_its_service() -> None:
     node = TimedNode()
     node.service(Name="web", Port=8080, Connect={"SidecarService": {}})
-    proxy = agent_service_with_hash(node.instance("web-sidecar-proxy"))
+    proxy = whole_agent_service(node.instance("web-sidecar-proxy"))
     assert proxy["Kind"] == "connect-proxy" and proxy["Port"] == 21000
     assert proxy["Proxy"] == {
         "DestinationServiceName": "web",

@@ -9,6 +9,7 @@ import asyncio
 import random
 from typing import Any
 
+from apid.core.content_hash import content_hash
 from apid.core.decoding import TEXT, DecodeError, Struct, decode
 from apid.core.encoding import to_json
 from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError, NotFound
@@ -208,11 +209,11 @@ class AgentLocalEndpoints:
                 raise NotFound(f"unknown service ID: {service_id}")
             if not self._node.authorizer(request).service_read(found["Service"]):
                 raise Forbidden(PERMISSION_DENIED)
-            content_hash = found.get(CONTENT_HASH, "")
+            shown_hash = content_hash(found)
             expired = asyncio.get_running_loop().time() >= deadline_s
-            if not known_hash or known_hash != content_hash or expired:
-                headers = [(b"X-Consul-Contenthash", content_hash.encode())]
-                return Response(200, to_json(found), JSON, headers)
+            if not known_hash or known_hash != shown_hash or expired:
+                headers = [(b"X-Consul-Contenthash", shown_hash.encode())]
+                return Response(200, to_json({**found, CONTENT_HASH: shown_hash}), JSON, headers)
             try:
                 async with asyncio.timeout_at(deadline_s):
                     await changed.wait()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 import msgspec
@@ -13,7 +11,6 @@ from checkd.core.proxy import shown_proxy
 from checkd.core.records import Check, CheckEntry, Service, ServiceEntry
 from lictor.service_faults import CONNECT_PROXY, MESH_GATEWAY
 
-CONTENT_HASH_BYTES = 8
 SOURCE_FILE, SOURCE_API = "local", "remote"
 
 
@@ -38,23 +35,15 @@ def agent_service(service: Service) -> dict[str, Any]:
     return shown
 
 
-def agent_service_with_hash(service: Service) -> dict[str, Any]:
-    """As `GET /v1/agent/service/:id` shows it, content hash included (it stands before Proxy and Connect)."""
+def whole_agent_service(service: Service) -> dict[str, Any]:
+    """As `GET /v1/agent/service/:id` shows it, with the place of its content hash, which apid fills in when asked."""
     shown = agent_service(service)
-    tail: dict[str, Any] = {}
+    shown["ContentHash"] = ""
     if service.kind in (CONNECT_PROXY, MESH_GATEWAY):
-        tail["Proxy"] = shown_proxy(service.proxy)
+        shown["Proxy"] = shown_proxy(service.proxy)
     if service.native:
-        tail["Connect"] = {"Native": True}
-    shown["ContentHash"] = content_hash({**shown, **tail})
-    shown.update(tail)
+        shown["Connect"] = {"Native": True}
     return shown
-
-
-def content_hash(shown: dict[str, Any]) -> str:
-    """16 hex digits that change when anything shown changes."""
-    text = json.dumps(shown, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.blake2b(text.encode(), digest_size=CONTENT_HASH_BYTES).hexdigest()
 
 
 def agent_check(check: Check, node: str) -> dict[str, Any]:
