@@ -113,8 +113,8 @@ def test_what_is_missing_or_odd_but_understood_is_answered(
 
 @pytest.mark.parametrize(
     "options",
-    [b"\0\x08\0\4\0\3\0\0", b"\0\x08\0\4\0\1\x21\0", b"\0\x08\0\2\0\1", b"\0\x0a\0\3x"],
-    ids=["unknown family", "33 bits", "short subnet", "short option"],
+    [b"\0\x08\0\4\0\3\0\0", b"\0\x08\0\4\0\1\x21\0", b"\0\x08\0\4\0\1\0\x21", b"\0\x08\0\2\0\1", b"\0\x0a\0\3x"],
+    ids=["unknown family", "33 bits", "33 bits of scope", "short subnet", "short option"],
 )
 def test_a_refusal_repeats_the_question_that_could_be_read(options: bytes) -> None:
     response = WORLD.packet(HEADER(7, 0x0130, 1, 0, 0, 1) + NAME + IN_A + opt(1232, options))

@@ -192,8 +192,8 @@ def _find_subnet(options: bytes) -> Subnet | None:
 
 def _parse_subnet(data: bytes) -> Subnet | None:
     """RFC 7871 section 6; family 0 with no address is a legal way to say nothing; surplus bytes are ignored."""
-    family, source_bits, _ = _subnet(data)
+    family, source_bits, scope_bits = _subnet(data)
     size = ADDRESS_BYTES.get(family)
-    if size is None or source_bits > size * 8:
+    if size is None or source_bits > size * 8 or (family and scope_bits > size * 8):
         raise _Malformed
     return Subnet(family, source_bits, data[4 : 4 + size].ljust(size, b"\0"))
