@@ -18,11 +18,14 @@ from dnsd.core.question import Question
 from dnsd.core.settings import Settings
 
 MAX_YOUNG_ENTRIES = 8192
-MAX_ROTATIONS = 64
+MAX_ROTATIONS = 256
+"""Up to so many groups each comes first in turn."""
+MANY_ROTATIONS = 64
+"""The rotations of an answer with more groups than that."""
 MAX_ENTRY_BYTES = 262_144
 """Packets kept for one question; at least one, whatever its size."""
-ROUNDS_PER_SHUFFLE = 16
-"""An answer with more groups than rotations is put in a new order after so many rounds."""
+USES_PER_SHUFFLE = 1024
+"""An answer with more groups than rotations is put in a new order after so many questions."""
 MAX_CACHED_BYTES = 67_108_864
 """When the packets of one generation reach half of this it ends early."""
 
@@ -57,9 +60,10 @@ class Entry:
         self.packets = [render(question, answer, settings, transport)]
         groups = len(answer.groups) if answer.rotates else 1
         by_size = max(1, MAX_ENTRY_BYTES // len(self.packets[0]))
-        self.rotations = max(1, min(groups, MAX_ROTATIONS, by_size))
+        wanted = groups if groups <= MAX_ROTATIONS else MANY_ROTATIONS
+        self.rotations = max(1, min(wanted, by_size))
         self.next = 1 % self.rotations
-        self.uses = self.rotations * ROUNDS_PER_SHUFFLE if self.rotations < groups else -1
+        self.uses = USES_PER_SHUFFLE if self.rotations < groups else -1
 
     @property
     def size_bytes(self) -> int:

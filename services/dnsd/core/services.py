@@ -30,8 +30,8 @@ SHARE = 512
 LEAST_ADDRESS_BYTES = 16
 """The smallest A record, its owner a pointer."""
 LEAST_SRV_BYTES = 20
-ROTATED_GROUPS = 256
-"""Four times the rotations that a kept answer has (`cache.py`)."""
+ROTATED_GROUPS = 257
+"""One more than are rotated one by one (`cache.py`)."""
 
 Making = Generator[Any, Any, Group | None]
 
