@@ -37,21 +37,24 @@ def test_text_means(text: str, expected: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ('a = "open', "At 1:5"),
+        ('a = "open', "At 1:10"),
+        ('a = "b\nc', "At 1:7"),
+        ("a b", "At 1:5: key 'a b' expected"),
+        ("a\n", "At 2:1"),
         ("a = ", "At 1:5"),
         ("a {\n b = 1\n", "At 3:1"),
         ("a = [1 2]", "At 1:8"),
         ("= 1", "At 1:1"),
         ("a = <<EOT\nnever closed\n", "At 1:5"),
         ("a = b", "At 1:5"),
-        ("a", "At 1:2"),
+        ("a", "At 1:3"),
         ("/* open", "At 1:1"),
         ('a = "\\q"', "At 1:7"),
         ("x = 08", "At 1:5"),
     ],
 )
 def test_bad_text_is_refused_with_its_place(text: str, place: str) -> None:
-    with pytest.raises(hcl.HclError, match=f"^{place}: "):
+    with pytest.raises(hcl.HclError, match=f"^{place}"):
         hcl.parse(text)
 
 

@@ -109,7 +109,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_forced_format_reads_files_of_any_name(tmp_path: Path) -> None:
     (tmp_path / "agent.conf").write_text('node_name = "forced"')
     assert config_of("-config-format=hcl", f"-config-dir={tmp_path}").node_name == "forced"
-    with pytest.raises(ConfigError, match="-config-format must be either hcl or json"):
+    with pytest.raises(ConfigError, match="-config-format must be either 'hcl' or 'json'"):
         config_of("-config-format=yaml")
 
 

@@ -12,7 +12,11 @@ ERROR = 1
 
 
 class UsageWanted(Exception):
-    """The command was used wrongly: the text and then the usage are shown, exit code 1."""
+    """The command was used wrongly: the text, mostly a blank line, and the usage are shown. Exit code 1."""
+
+    def __init__(self, text: str, blank: bool = True) -> None:
+        super().__init__(text)
+        self.gap = "\n\n" if blank else "\n"
 
 
 class CommandError(Exception):

@@ -26,14 +26,16 @@ def define(flags: FlagSet) -> None:
 
 def run(call: Call) -> int:
     """Log in and write the token."""
-    for flag in ("token-sink-file", "method", "bearer-token-file"):
+    if call.arguments:
+        raise CommandError("Should have no non-flag arguments.")
+    for flag in ("method", "token-sink-file", "bearer-token-file"):
         if not call.flag(flag):
             raise CommandError(f"Missing required '-{flag}' flag")
     try:
         with open(call.flag("bearer-token-file"), encoding="utf-8") as file:
             bearer = file.read().strip()
     except OSError as error:
-        raise CommandError(f"{(error.strerror or str(error)).lower()}: {error.filename}") from None
+        raise CommandError(f"open {error.filename}: {(error.strerror or str(error)).lower()}") from None
     if not bearer:
         raise CommandError(f"No bearer token found in {call.flag('bearer-token-file')}")
     body = {"AuthMethod": call.flag("method"), "BearerToken": bearer, "Meta": call.flag("meta", {})}

@@ -15,6 +15,8 @@ COMMON = "CS"
 
 def run(call: Call) -> int:
     """Log out."""
+    if call.arguments:
+        raise CommandError("Should have no non-flag arguments.")
     try:
         call.client.request_ok("POST", "/v1/acl/logout")
     except ApiError as error:

@@ -91,7 +91,7 @@ def run(module: ModuleType, arguments: list[str]) -> int:
     except UsageWanted as error:
         sys.stdout.flush()
         text = usage.command(module)
-        return _show(f"{error}\n\n{text}" if str(error) else text, FAILED)
+        return _show(f"{error}{error.gap}{text}" if str(error) else text, FAILED)
     except (CommandError, ApiError) as error:
         sys.stdout.flush()
         return _show(str(error), FAILED)

@@ -26,7 +26,7 @@ def run(call: Call) -> int:
         raise CommandError("Must specify at least one config file or directory")
     syntax = call.flag("config-format")
     if syntax not in ("", "hcl", "json"):
-        raise CommandError("-config-format must be either hcl or json")
+        raise CommandError("-config-format must be either 'hcl' or 'json")
     from lictor.config import load
     from lictor.config.errors import ConfigError
 

@@ -86,6 +86,11 @@ class _Parser:
         line = self._text.count("\n", 0, offset) + 1
         return f"{line}:{offset - self._text.rfind(chr(10), 0, offset)}"
 
+    def _seen_at(self) -> int:
+        """Where HCL's scanner has the present token: the end of a text counts one further unless a line begins there."""
+        at = self._token.offset
+        return at + (self._token.kind == "end" and not self._text[max(at - 1, 0) : at].isspace())
+
     def _next(self) -> Token:
         token = self._token
         self._token = self._scan()
@@ -117,8 +122,10 @@ class _Parser:
         keys: list[str] = []
         while self._token.kind in ("identifier", "string"):
             keys.append(self._next().value)
+        if not keys and self._token.kind == "=":
+            raise self._fail("no object keys found!")
         if not keys:
-            raise self._fail(f"expected: IDENT | STRING got: {_name_of(self._token)}")
+            raise self._fail(f"expected: IDENT | STRING | ASSIGN | LBRACE got: {_name_of(self._token)}")
         if self._token.kind == "=":
             if len(keys) > 1:
                 raise self._fail("nested object expected: LBRACE got: ASSIGN", start)
@@ -129,7 +136,10 @@ class _Parser:
             self._next()
             value = [self._members("}", depth + 1)]
         else:
-            raise self._fail(f"key '{keys[0]}' expected start of object ('{{') or assignment ('=')")
+            self._skip_newlines()
+            raise self._fail(
+                f"key '{' '.join(keys)}' expected start of object ('{{') or assignment ('=')", self._seen_at()
+            )
         for label in reversed(keys[1:]):
             value = [{label: value}]
         add(found, keys[0], value)
@@ -210,7 +220,7 @@ class _Parser:
         braces = 0
         while True:
             if at >= len(text) or (text[at] == "\n" and not braces):
-                raise self._fail("literal not terminated", self._at)
+                raise self._fail("literal not terminated", at)
             char = text[at]
             if braces:
                 braces += (char == "{") - (char == "}")

@@ -23,7 +23,7 @@ def from_arguments(arguments: list[str]) -> Built:
 def from_command_line(line: CommandLine) -> Built:
     """The same for arguments already read; reads the files again, so a reload calls it."""
     if line.syntax and line.syntax not in sources.SYNTAXES:
-        raise ConfigError("-config-format must be either hcl or json")
+        raise ConfigError("config: -config-format must be either 'hcl' or 'json'")
     found, warnings = sources.read_paths(line.paths, line.syntax)
     values: Values = {}
     for source in found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lictor.cli.acl import show
 from lictor.cli.acl.kubernetes import KUBERNETES, SETTINGS, settings
-from lictor.cli.call import OK, Call, CommandError
+from lictor.cli.call import OK, Call, CommandError, UsageWanted
 from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
@@ -30,9 +30,9 @@ def define(flags: FlagSet) -> None:
 def run(call: Call) -> int:
     """Create and print it."""
     if not call.flag("type"):
-        raise CommandError("Missing required '-type' flag")
+        raise UsageWanted("Missing required '-type' flag", blank=False)
     if not call.flag("name"):
-        raise CommandError("Missing required '-name' flag")
+        raise UsageWanted("Missing required '-name' flag", blank=False)
     method = {"Type": call.flag("type"), "Name": call.flag("name"), "Description": call.flag("description")}
     if call.flag("type") == KUBERNETES:
         for flag in SETTINGS:

@@ -33,7 +33,12 @@ def run(call: Call) -> int:
     if not name:
         raise CommandError("Cannot update an auth method without specifying the -name parameter")
     try:
-        method = call.client.get(f"/v1/acl/auth-method/{name}").json()
+        try:
+            method = call.client.get(f"/v1/acl/auth-method/{name}").json()
+        except ApiError as error:
+            if error.status == 404:
+                raise
+            raise CommandError(f"Error when retrieving current auth method: {error}") from None
         given = settings(call)
         if call.flag("no-merge", False):
             for flag in SETTINGS if method["Type"] == KUBERNETES else ():

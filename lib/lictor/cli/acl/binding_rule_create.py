@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lictor.cli.acl import show
-from lictor.cli.call import OK, Call, CommandError
+from lictor.cli.call import OK, Call, CommandError, UsageWanted
 from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
@@ -30,7 +30,7 @@ def run(call: Call) -> int:
     """Create and print it."""
     for flag in ("method", "bind-name"):
         if not call.flag(flag):
-            raise CommandError(f"Missing required '-{flag}' flag")
+            raise UsageWanted(f"Missing required '-{flag}' flag", blank=False)
     rule = {
         "Description": call.flag("description"),
         "AuthMethod": call.flag("method"),

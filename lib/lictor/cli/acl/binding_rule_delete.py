@@ -24,10 +24,10 @@ def run(call: Call) -> int:
     """Remove it."""
     if not call.flag("id"):
         raise CommandError("Must specify the -id parameter")
+    identity = rule_id(call, call.flag("id"))
     try:
-        identity = rule_id(call, call.flag("id"))
         call.client.delete(f"/v1/acl/binding-rule/{identity}")
     except ApiError as error:
-        raise CommandError(f'Error deleting binding rule "{call.flag("id")}": {error}') from None
+        raise CommandError(f'Error deleting binding rule "{identity}": {error}') from None
     call.out(f'Binding rule "{identity}" deleted successfully')
     return OK

@@ -26,12 +26,12 @@ def run(call: Call) -> int:
     """Read and print it."""
     if not call.flag("id"):
         raise CommandError("Must specify the -id parameter.")
+    identity = rule_id(call, call.flag("id"))
     try:
-        identity = rule_id(call, call.flag("id"))
         rule = call.client.get(f"/v1/acl/binding-rule/{identity}").json()
     except ApiError as error:
         if error.status == 404:
-            raise CommandError(f'Binding rule not found with ID "{call.flag("id")}"') from None
-        raise CommandError(f'Error reading binding rule "{call.flag("id")}": {error}') from None
+            raise CommandError(f'Binding rule not found with ID "{identity}"') from None
+        raise CommandError(f'Error reading binding rule "{identity}": {error}') from None
     call.out("\n".join(show.binding_rule(rule, call.flag("meta", False))))
     return OK

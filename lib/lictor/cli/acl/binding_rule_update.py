@@ -37,8 +37,8 @@ def run(call: Call) -> int:
         "BindName": call.flag("bind-name"),
         "Selector": call.flag("selector"),
     }
+    identity = rule_id(call, call.flag("id"))
     try:
-        identity = rule_id(call, call.flag("id"))
         rule = call.client.get(f"/v1/acl/binding-rule/{identity}").json()
         if call.flag("no-merge", False):
             if not given["BindName"]:
@@ -48,7 +48,7 @@ def run(call: Call) -> int:
             rule |= {key: value for key, value in given.items() if value}
         updated = call.client.put_json(f"/v1/acl/binding-rule/{identity}", rule).json()
     except ApiError as error:
-        raise CommandError(f'Error updating binding rule "{call.flag("id")}": {error}') from None
+        raise CommandError(f'Error updating binding rule "{identity}": {error}') from None
     call.out("Binding rule updated successfully")
     call.out("\n".join(show.binding_rule(updated, call.flag("meta", False))))
     return OK

@@ -13,8 +13,8 @@ Entry = dict[str, Any]
 
 
 def token_id(call: Call, prefix: str) -> str:
-    """The accessor ID that begins so. Raises ApiError, CommandError."""
-    return _by_prefix(call, "/v1/acl/tokens", "AccessorID", prefix, "token")
+    """The accessor ID that begins so. Raises CommandError."""
+    return _determined(call, "/v1/acl/tokens", "AccessorID", prefix, "token")
 
 
 def policy_id(call: Call, prefix: str) -> str:
@@ -23,13 +23,20 @@ def policy_id(call: Call, prefix: str) -> str:
 
 
 def role_id(call: Call, prefix: str) -> str:
-    """The role ID that begins so. Raises ApiError, CommandError."""
-    return _by_prefix(call, "/v1/acl/roles", "ID", prefix, "role")
+    """The role ID that begins so. Raises CommandError."""
+    return _determined(call, "/v1/acl/roles", "ID", prefix, "role")
 
 
 def rule_id(call: Call, prefix: str) -> str:
-    """The binding rule ID that begins so. Raises ApiError, CommandError."""
-    return _by_prefix(call, "/v1/acl/binding-rules", "ID", prefix, "rule")
+    """The binding rule ID that begins so. Raises CommandError."""
+    return _determined(call, "/v1/acl/binding-rules", "ID", prefix, "rule", "binding rule")
+
+
+def _determined(call: Call, path: str, key: str, prefix: str, what: str, title: str = "") -> str:
+    try:
+        return _by_prefix(call, path, key, prefix, what)
+    except (ApiError, CommandError) as error:
+        raise CommandError(f"Error determining {title or what} ID: {error}") from None
 
 
 def _by_prefix(call: Call, path: str, key: str, prefix: str, what: str) -> str:
@@ -62,12 +69,21 @@ def _named(call: Call, path: str, name: str, what: str) -> str:
 
 
 def links(call: Call) -> tuple[list[Entry], list[Entry]]:
-    """The policies and roles that -policy-id, -policy-name, -role-id and -role-name tell. Raises ApiError."""
+    """The policies and roles that -policy-id, -policy-name, -role-id and -role-name tell. Raises CommandError."""
     policies = [{"Name": name} for name in call.flag("policy-name", ())]
-    policies += [{"ID": policy_id(call, identity)} for identity in call.flag("policy-id", ())]
+    policies += [
+        {"ID": _resolved(call, "/v1/acl/policies", identity, "policy")} for identity in call.flag("policy-id", ())
+    ]
     roles = [{"Name": name} for name in call.flag("role-name", ())]
-    roles += [{"ID": role_id(call, identity)} for identity in call.flag("role-id", ())]
+    roles += [{"ID": _resolved(call, "/v1/acl/roles", each, "role")} for each in call.flag("role-id", ())]
     return policies, roles
+
+
+def _resolved(call: Call, path: str, identity: str, what: str) -> str:
+    try:
+        return _by_prefix(call, path, "ID", identity, what)
+    except (ApiError, CommandError) as error:
+        raise CommandError(f"Error resolving {what} ID {identity}: {error}") from None
 
 
 def identities(call: Call) -> list[Entry]:
@@ -94,6 +110,9 @@ def merged(present: list[Entry] | None, added: list[Entry]) -> list[Entry]:
     return result
 
 
-def text_of(argument: str) -> str:
-    """An argument that may be - or @file, as text. Raises CommandError."""
-    return data(argument).decode("utf-8", "replace")
+def text_of(argument: str, before: str = "Error!") -> str:
+    """An argument that may be - or @file, as text. Raises CommandError, which begins with `before`."""
+    try:
+        return data(argument).decode("utf-8", "replace")
+    except CommandError as error:
+        raise CommandError(str(error).replace("Error!", before, 1)) from None

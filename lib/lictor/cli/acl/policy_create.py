@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lictor.cli.acl import show
 from lictor.cli.acl.names import text_of, token_id
-from lictor.cli.call import OK, Call, CommandError
+from lictor.cli.call import OK, Call, CommandError, UsageWanted
 from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
@@ -30,7 +30,7 @@ def define(flags: FlagSet) -> None:
 def run(call: Call) -> int:
     """Create and print it."""
     if not call.flag("name"):
-        raise CommandError("Missing require '-name' flag")
+        raise UsageWanted("Missing require '-name' flag", blank=False)
     if call.flag("from-token") and call.flag("rules"):
         raise CommandError("Cannot specify both -rules and -from-token")
     try:
@@ -50,7 +50,7 @@ def run(call: Call) -> int:
 def _rules(call: Call) -> str:
     source = call.flag("from-token")
     if not source:
-        return text_of(call.flag("rules")) if call.flag("rules") else ""
+        return text_of(call.flag("rules"), "Error loading rules:") if call.flag("rules") else ""
     if call.flag("token-secret", False):
         found = call.client.get(f"/v1/acl/info/{source}").json()
         rules = found[0]["Rules"] if found else ""

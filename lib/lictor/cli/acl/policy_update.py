@@ -36,7 +36,7 @@ def run(call: Call) -> int:
         "Name": call.flag("name"),
         "Description": call.flag("description"),
         "Datacenters": call.flag("valid-datacenter") or [],
-        "Rules": text_of(call.flag("rules")) if call.flag("rules") else "",
+        "Rules": text_of(call.flag("rules"), "Error loading data source:") if call.flag("rules") else "",
     }
     try:
         policy = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lictor.cli.acl import show
 from lictor.cli.acl.names import identities, links
-from lictor.cli.call import OK, Call, CommandError
+from lictor.cli.call import OK, Call, CommandError, UsageWanted
 from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
@@ -29,7 +29,7 @@ def define(flags: FlagSet) -> None:
 def run(call: Call) -> int:
     """Create and print it."""
     if not call.flag("name"):
-        raise CommandError("Missing require '-name' flag")
+        raise UsageWanted("Missing require '-name' flag", blank=False)
     if not any(call.flag(kind) for kind in ("policy-id", "policy-name", "service-identity")):
         raise CommandError(
             "Cannot create a role without specifying -policy-name, -policy-id, or -service-identity at least once"

@@ -27,12 +27,12 @@ def run(call: Call) -> int:
     if not identity and not name:
         raise CommandError("Must specify the -id or -name parameters")
     try:
-        if identity:
-            found = role_id(call, identity)
-        else:
-            found = call.client.get(f"/v1/acl/role/name/{name}").json()["ID"]
+        found = role_id(call, identity) if identity else call.client.get(f"/v1/acl/role/name/{name}").json()["ID"]
+    except ApiError as error:
+        raise CommandError(f"Error determining role ID: {error}") from None
+    try:
         call.client.delete(f"/v1/acl/role/{found}")
     except ApiError as error:
-        raise CommandError(f'Error deleting role "{identity or name}": {error}') from None
+        raise CommandError(f'Error deleting role "{found}": {error}') from None
     call.out(f'Role "{found}" deleted successfully')
     return OK

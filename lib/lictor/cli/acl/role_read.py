@@ -28,13 +28,15 @@ def run(call: Call) -> int:
     identity, name = call.flag("id"), call.flag("name")
     if not identity and not name:
         raise CommandError("Must specify either the -id or -name parameters")
+    if identity:
+        identity = role_id(call, identity)
     try:
-        path = f"/v1/acl/role/{role_id(call, identity)}" if identity else f"/v1/acl/role/name/{name}"
+        path = f"/v1/acl/role/{identity}" if identity else f"/v1/acl/role/name/{name}"
         role = call.client.get(path).json()
     except ApiError as error:
         if error.status == 404:
             what = f'ID "{identity}"' if identity else f'name "{name}"'
             raise CommandError(f"Role not found with {what}") from None
-        raise CommandError(f"Error reading role: {error}") from None
+        raise CommandError(f'Error reading role "{identity or name}": {error}') from None
     call.out("\n".join(show.role(role, call.flag("meta", False))))
     return OK

@@ -33,8 +33,8 @@ def run(call: Call) -> int:
     """Read, change, write and print it."""
     if not call.flag("id"):
         raise CommandError("Cannot update a role without specifying the -id parameter")
+    identity = role_id(call, call.flag("id"))
     try:
-        identity = role_id(call, call.flag("id"))
         policies, _ = links(call)
         role = call.client.get(f"/v1/acl/role/{identity}").json()
         if call.flag("no-merge", False):
@@ -52,7 +52,7 @@ def run(call: Call) -> int:
             role["ServiceIdentities"] = merged(role.get("ServiceIdentities"), identities(call))
         updated = call.client.put_json(f"/v1/acl/role/{identity}", role).json()
     except ApiError as error:
-        raise CommandError(f'Error updating role "{call.flag("id")}": {error}') from None
+        raise CommandError(f'Error updating role "{identity}": {error}') from None
     call.out("Role updated successfully")
     call.out("\n".join(show.role(updated, call.flag("meta", False))))
     return OK

@@ -30,7 +30,7 @@ def run(call: Call) -> int:
     if len(call.arguments) == 1:
         raise CommandError("Error! Missing TOKEN argument")
     if len(call.arguments) > 2:
-        raise CommandError(f"Too many arguments (expected 2, got {len(call.arguments)})")
+        raise CommandError(f"Error! Too many arguments: expected 2 got {len(call.arguments)}")
     kind, token = call.arguments
     if kind not in TYPES:
         raise CommandError("Unknown token type")

@@ -25,7 +25,7 @@ def define(flags: FlagSet) -> None:
 def run(call: Call) -> int:
     """Clone and print it."""
     if not call.flag("id"):
-        raise CommandError("Cannot clone a token without specifying the -id parameter")
+        raise CommandError("Cannot update a token without specifying the -id parameter")
     try:
         identity = token_id(call, call.flag("id"))
         body = {"Description": call.flag("description")}

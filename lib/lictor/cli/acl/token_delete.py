@@ -24,10 +24,10 @@ def run(call: Call) -> int:
     """Remove it."""
     if not call.flag("id"):
         raise CommandError("Must specify the -id parameter")
+    identity = token_id(call, call.flag("id"))
     try:
-        identity = token_id(call, call.flag("id"))
         call.client.delete(f"/v1/acl/token/{identity}")
     except ApiError as error:
-        raise CommandError(f'Error deleting token "{call.flag("id")}": {error}') from None
+        raise CommandError(f'Error deleting token "{identity}": {error}') from None
     call.out(f'Token "{identity}" deleted successfully')
     return OK

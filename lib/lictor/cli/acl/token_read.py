@@ -34,7 +34,7 @@ def run(call: Call) -> int:
         else:
             token = call.client.get(f"/v1/acl/token/{token_id(call, identity)}").json()
     except ApiError as error:
-        what = "self" if own else f'"{identity}"'
-        raise CommandError(f"Error reading token {what}: {error}") from None
+        which = "" if own else f' "{identity}"'
+        raise CommandError(f"Error reading token{which}: {error}") from None
     call.out("\n".join(show.token(token, call.flag("meta", False))))
     return OK

@@ -36,9 +36,12 @@ def run(call: Call) -> int:
     """Read, change, write and print it."""
     if not call.flag("id"):
         raise CommandError("Cannot update a token without specifying the -id parameter")
+    identity = token_id(call, call.flag("id"))
     try:
-        identity = token_id(call, call.flag("id"))
-        token = call.client.get(f"/v1/acl/token/{identity}").json()
+        try:
+            token = call.client.get(f"/v1/acl/token/{identity}").json()
+        except ApiError as error:
+            raise CommandError(f"Error when retrieving current token: {error}") from None
         if call.flag("upgrade-legacy", False):
             token.pop("Rules", None)
         if call.flag("description"):
@@ -52,7 +55,7 @@ def run(call: Call) -> int:
             token[key] = merged(token.get(key), given) if call.flag(merge, False) else given
         updated = call.client.put_json(f"/v1/acl/token/{identity}", token).json()
     except ApiError as error:
-        raise CommandError(f"Failed to update token {call.flag('id')}: {error}") from None
+        raise CommandError(f"Failed to update token {identity}: {error}") from None
     call.out("Token updated successfully.")
     call.out("\n".join(show.token(updated, call.flag("meta", False))))
     return OK

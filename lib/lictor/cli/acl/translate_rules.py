@@ -27,7 +27,7 @@ def run(call: Call) -> int:
     if not call.arguments:
         raise CommandError("Error! Missing TRANSLATE argument")
     if len(call.arguments) > 1:
-        raise CommandError(f"Too many arguments (expected 1, got {len(call.arguments)})")
+        raise CommandError(f"Error! Too many arguments: expected 1 got {len(call.arguments)}")
     argument = call.arguments[0]
     try:
         if call.flag("token-secret", False):

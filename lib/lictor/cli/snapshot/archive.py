@@ -13,6 +13,10 @@ META, STATE, SUMS = "meta.json", "state.bin", "SHA256SUMS"
 PIECE_BYTES = 1 << 20
 
 
+GZIP_HEADER_BYTES = 10
+"""What is shorter is reported as cut off."""
+
+
 class ArchiveError(Exception):
     """The file is no sound archive."""
 
@@ -42,20 +46,17 @@ def verify(file: IO[bytes]) -> dict[str, Any]:
                 if member.name == META:
                     meta = json.loads(text)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        reason = "gzip: invalid header" if isinstance(error, gzip.BadGzipFile) and _long(file) else "unexpected EOF"
+        size = file.seek(0, 2)
+        long = isinstance(error, gzip.BadGzipFile) and size >= GZIP_HEADER_BYTES
+        reason = "gzip: invalid header" if long else "unexpected EOF" if size else "EOF"
         raise ArchiveError(f"failed to decompress snapshot: {reason}") from None
+    except tarfile.ReadError as error:
+        if not file.seek(0, 2):
+            raise ArchiveError("failed to decompress snapshot: EOF") from None
+        raise ArchiveError(f"failed to read snapshot file: {error}") from None
     except (tarfile.TarError, ValueError) as error:
         raise ArchiveError(f"failed to read snapshot file: {error}") from None
     for name in (META, STATE):
         if name not in found or found[name] != sums.get(name):
             raise ArchiveError(f'failed checking integrity of snapshot: hash check failed for "{name}"')
     return meta
-
-
-def _long(file: IO[bytes]) -> bool:
-    """Whether the file has at least a gzip header's length; a shorter one is reported as cut off."""
-    file.seek(0, 2)
-    return file.tell() >= GZIP_HEADER_BYTES
-
-
-GZIP_HEADER_BYTES = 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.kv.arguments import exactly
 from lictor.cli.snapshot.archive import ArchiveError, verify
+from lictor.cli.table import WIDE_GAP, table
 
 USAGE = """
 Usage: consul snapshot inspect [options] FILE
@@ -27,6 +28,6 @@ def run(call: Call) -> int:
         raise CommandError(f"Error opening snapshot file: open {call.arguments[0]}: {reason}") from None
     except ArchiveError as error:
         raise CommandError(f"Error verifying snapshot: {error}") from None
-    for name in ("ID", "Size", "Index", "Term", "Version"):
-        call.out(f"{name.ljust(9)}{meta.get(name, '')}")
+    call.out(table([[name, str(meta.get(name, ""))] for name in ("ID", "Size", "Index", "Term", "Version")], WIDE_GAP))
+    call.out("")
     return OK

@@ -36,7 +36,7 @@ def run(call: Call) -> int:
         raise CommandError(f"Error saving snapshot: {error}") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise CommandError(f"Error opening snapshot file: open {path}: {reason}") from None
+        raise CommandError(f"Error creating snapshot file: open {path}: {reason}") from None
     except ArchiveError as error:
         raise CommandError(f"Error verifying snapshot file: {error}") from None
     call.out(f"Saved and verified snapshot to index {meta.get('Index')}")

@@ -35,8 +35,6 @@ def run(call: Call) -> int:
 
     domain = call.flag("domain", "consul")
     names = call.flag("additional-name-constraint", [])
-    if names and not call.flag("name-constraint", False):
-        raise CommandError("Error: -additional-name-constraint needs -name-constraint")
     certificate_file, key_file = f"{domain}-agent-ca.pem", f"{domain}-agent-ca-key.pem"
     for path in (certificate_file, key_file):
         if os.path.exists(path):

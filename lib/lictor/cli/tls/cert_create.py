@@ -57,6 +57,8 @@ def run(call: Call) -> int:
     prefix = _free_prefix(f"{datacenter}-{kind}-{domain}" if kind != "cli" else f"{datacenter}-cli-{domain}")
     from lictor.cli.tls import files
 
+    if call.flag("days", DEFAULT_DAYS) <= 0:
+        raise CommandError("-days must be positive: the certificate would have expired already")
     key = files.new_key()
     certificate = _sign(call, kind, f"{kind}.{datacenter}.{domain}", key, ca_file, key_file)
     if kind == "server":

@@ -62,4 +62,4 @@ def read(path: str, what: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise CommandError(f"Error reading {what}: {(error.strerror or str(error)).lower()}: {path}") from None
+        raise CommandError(f"Error reading {what}: open {path}: {(error.strerror or str(error)).lower()}") from None
