@@ -316,3 +316,80 @@ def test_intentions_in_files_are_sent_as_they_are(stub: StubAgent, consul: Consu
     )
     assert consul("intention", "create", "ns/a", "d").out == "Created: ns/a => d (allow)\n"
     assert json.loads(stub.requests[-1].body)["SourceNS"] == "ns"
+
+
+def test_watch_gives_its_child_one_line(stub: StubAgent, consul: Consul, tmp_path: Path) -> None:
+    stub.on("GET /v1/agent/self", {})
+    stub.on("GET /v1/catalog/services", {"a": ["x"], "b": []}, X_Consul_Index="7")
+    assert consul("watch", "-type=services", f"cat > {tmp_path}/state; exit 1").code == 1
+    assert (tmp_path / "state").read_text() == '{"a":["x"],"b":[]}\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["-type=services", "-key=x"], "Invalid parameters: [key]"),
+        (["-type=checks", "-state=nope"], "Unsupported state: nope"),
+        (
+            ["-type=service", "-service=x", "-passingonly=zz"],
+            'Failed to parse passingonly flag: strconv.ParseBool: parsing "zz": invalid syntax',
+        ),
+    ],
+)
+def test_a_wrong_watch_is_refused(arguments: list[str], error: str, consul: Consul) -> None:
+    assert consul("watch", *arguments) == (1, "", f"{error}\n")
+
+
+def test_a_handler_that_is_not_there_is_named(stub: StubAgent, consul: Consul) -> None:
+    stub.on("GET /v1/agent/self", {})
+    stub.on("GET /v1/catalog/services", {}, X_Consul_Index="7")
+    missing = consul("watch", "-type=services", "-shell=false", "/nonexistent")
+    assert missing == (1, "", "Error starting handler: fork/exec /nonexistent: no such file or directory\n")
+    nowhere = consul("watch", "-type=services", "-shell=false", "no-such-program")
+    assert nowhere.err == 'Error starting handler: exec: "no-such-program": executable file not found in $PATH\n'
+
+
+def test_lock_tells_its_steps(stub: StubAgent, consul: Consul) -> None:
+    stub.on("GET /v1/agent/self", {})
+    stub.on("PUT /v1/session/create", {"ID": "s"})
+    stub.on("PUT /v1/session/destroy/s", True)
+    stub.on("GET /v1/kv/p/.lock", [], status=404)
+    stub.on("PUT /v1/kv/p/.lock", True)
+    assert consul("lock", "-verbose", "-shell=false", "p", "true").out.splitlines() == [
+        "Setting up lock at path: p/.lock",
+        "Attempting lock acquisition",
+        "Starting handler",
+        "Child terminated, releasing lock",
+        "Cleanup succeeded",
+    ]
+    missing = consul("lock", "-child-exit-code", "-shell=false", "p", "/nonexistent")
+    assert (missing.code, missing.err) == (
+        2,
+        "Error starting handler: fork/exec /nonexistent: no such file or directory\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["-timeout=-1s", "p", "x"], "Timeout must be positive"),
+        (["-monitor-retry=-1", "p", "x"], "Number for 'monitor-retry' must be >= 0"),
+        (["-n=0", "p"], "Lock holder limit must be positive"),
+        (["p"], "Key prefix and child command must be specified"),
+    ],
+)
+def test_lock_refuses(arguments: list[str], error: str, consul: Consul) -> None:
+    assert consul("lock", *arguments) == (1, "", f"{error}\n")
+
+
+def test_acl_ids_that_cannot_be_found_out_are_told(stub: StubAgent, consul: Consul) -> None:
+    for path in ("tokens", "roles", "binding-rules", "policies"):
+        stub.on(f"GET /v1/acl/{path}", b"ACL support disabled", status=401)
+    refused = "Unexpected response code: 401 (ACL support disabled)\n"
+    for command, what in (("token", "token"), ("role", "role"), ("binding-rule", "binding rule"), ("policy", "policy")):
+        for action in ("read", "update", "delete"):
+            error = consul("acl", command, action, "-id=x").err
+            assert error == f"Error determining {what} ID: {refused}"
+    assert consul("acl", "token", "create", "-policy-id=x").err == f"Error resolving policy ID x: {refused}"
+    usage = consul("acl", "role", "create").err
+    assert usage.startswith("Missing require '-name' flag\nUsage: consul acl role create -name NAME [options]\n")

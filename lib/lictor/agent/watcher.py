@@ -22,7 +22,7 @@ from lictor.agent.link import SupervisorLink
 from lictor.cli.client import ApiError, Client, Options
 from lictor.cli.watch import command, retry_s
 from lictor.cli.watching import Query, WatchError, events_after, fetch, query_for
-from lictor.config import duration
+from lictor.config import duration, gojson
 from lictor.config.runtime import RuntimeConfig, config_path
 from lictor.config.settings import UNIX_PREFIX, is_any, joined
 
@@ -153,7 +153,7 @@ def _script_handler(words: list[str]) -> Handler:
     def call(index: int, result: Any) -> None:
         done = subprocess.run(
             words,
-            input=json.dumps(result).encode(),
+            input=(gojson.compact(result) + "\n").encode(),
             env={**os.environ, "CONSUL_INDEX": str(index)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from lictor.cli.client import Client, options
+from lictor.cli.client import ApiError, Client, options
 
 OK = 0
 ERROR = 1
@@ -35,7 +35,10 @@ class Call:
     def client(self) -> Client:
         """The agent's HTTP API, with the common flags and the environment applied."""
         if self._client is None:
-            self._client = Client(options(self.flags))
+            try:
+                self._client = Client(options(self.flags))
+            except ApiError as error:
+                raise CommandError(f"Error connecting to Consul agent: {error}") from None
         return self._client
 
     def close(self) -> None:

@@ -7,10 +7,13 @@ import http.client
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
+
+from lictor.state import gotext
 
 DEFAULT_ADDRESS = "127.0.0.1:8500"
 CONNECT_TIMEOUT_S = 10.0
@@ -20,6 +23,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 REDIRECTS_AS_SENT = frozenset({307, 308})
 """The others are followed with a GET, whatever the request was."""
 MAX_REDIRECTS = 10
+MAX_SHOWN_BYTES = 100
+NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+"""What OpenSSL calls an answer that is no TLS."""
 # What Go leaves as it is in the path of a URL.
 _PATH_SAFE = "$&+,/:;=@~"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -110,9 +116,26 @@ def _environment_bool(name: str, default: bool) -> bool:
     text = os.environ.get(name, "")
     if not text:
         return default
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    raise ApiError(f"could not parse {name} as a boolean: {text!r}")
+    if text not in _TRUE and text not in _FALSE:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+        reason = f'strconv.ParseBool: parsing "{text}": invalid syntax'
+        print(f'{stamp} [WARN]  consul-api: could not parse {name}: error="{reason}"', file=sys.stderr)
+        return default
+    return text in _TRUE
+
+
+def _check_files(given: Options) -> None:
+    """Refuse what names files that are not there, whether they will be needed or not."""
+    if bool(given.client_cert) != bool(given.client_key):
+        raise ApiError("both client cert and client key must be provided")
+    for path, before in (
+        (given.ca_file, "Error loading CA File: open "),
+        ("" if given.ca_file else given.ca_path, "lstat "),
+        (given.client_cert, "open "),
+        (given.client_key, "open "),
+    ):
+        if path and not os.path.exists(path):
+            raise ApiError(f"{before}{path}: no such file or directory")
 
 
 class Client:
@@ -125,7 +148,8 @@ class Client:
         self.unix_path = rest if mark and scheme == "unix" else ""
         self.scheme = scheme if mark and scheme in ("http", "https") else ("https" if given.tls else "http")
         if mark and scheme not in ("http", "https", "unix"):
-            raise ApiError(f"Error connecting to Consul agent: unknown protocol scheme: {scheme}")
+            raise ApiError(f"Unknown protocol scheme: {scheme}")
+        _check_files(given)
         self.host = "127.0.0.1" if self.unix_path else (rest if mark else address).rstrip("/")
         self._connection: http.client.HTTPConnection | None = None
 
@@ -305,7 +329,8 @@ class Client:
 
     def _worded(self, method: str, target: str, error: Exception) -> str:
         """What Go's HTTP client says: method, URL, what failed."""
-        url = f"{self.scheme}://{self.host}{target}"
+        host = quote(self.unix_path, safe="") if self.unix_path else self.host
+        url = f"{self.scheme}://{host}{target}"
         return f'{method.capitalize()} "{url}": {self._cause(error)}'
 
     def _cause(self, error: Exception) -> str:
@@ -324,6 +349,11 @@ class Client:
             return f"{where}: i/o timeout"
         if type(error).__name__ == "SSLCertVerificationError":
             return f"x509: {error}"
+        if getattr(error, "reason", "") in NOT_TLS:
+            return "http: server gave HTTP response to HTTPS client"
+        if isinstance(error, http.client.BadStatusLine):
+            line = gotext.quote(str(error)[:MAX_SHOWN_BYTES].rstrip("\r\n"))
+            return f"net/http: HTTP/1.x transport connection broken: malformed HTTP response {line}"
         if isinstance(error, OSError) and error.errno and error.strerror:
             return f"{where}: connect: {error.strerror.lower()}"
         return str(error) or type(error).__name__

@@ -113,8 +113,10 @@ class Recording:
 
 def run(call: Call) -> int:
     """Check, record, pack."""
+    if call.arguments:
+        raise CommandError("==> debug: Too many arguments provided, expected 0")
     recording, version = _prepare(call)
-    call.out("Starting debugger and capturing static information...")
+    call.out("==> Starting debugger and capturing static information...")
     for name, value in (
         ("Agent Version", version),
         ("Interval", duration.show(recording.interval_ns)),
@@ -122,19 +124,19 @@ def run(call: Call) -> int:
         ("Output", f"{recording.output}.tar.gz" if call.flag("archive", True) else str(recording.output)),
         ("Capture", ", ".join(recording.targets)),
     ):
-        call.out(f"{name:>16}: '{value}'")
+        call.out(f"{name:>18}: '{value}'")
     try:
         _record(call, recording, version)
     except KeyboardInterrupt:
-        raise CommandError("Error encountered during collection: interrupted") from None
+        raise CommandError("==> Error encountered during collection: interrupted") from None
     except OSError as error:
-        raise CommandError(f"Error encountered during collection: {error}") from None
+        raise CommandError(f"==> Error encountered during collection: {error}") from None
     for failure in dict.fromkeys(recording.failures):
         call.error(f"[WARN] not captured: {failure}")
     if not call.flag("archive", True):
-        call.out(f"Saved debug directory: {recording.output}")
+        call.out(f"    Saved debug directory: {recording.output}")
         return OK
-    call.out(f"Saved debug archive: {_pack(recording.output)}")
+    call.out(f"    Saved debug archive: {_pack(recording.output)}")
     return OK
 
 
@@ -148,7 +150,8 @@ def _prepare(call: Call) -> tuple[Recording, str]:
         agent = call.client.get("/v1/agent/self").json()
     except ApiError as error:
         raise CommandError(
-            f"Capture validation failed: error querying target agent: {error}. verify connectivity and agent address"
+            f"==> Capture validation failed: error querying target agent: {error}."
+            " verify connectivity and agent address"
         ) from None
     fault = ""
     if duration_ns < MIN_DURATION_NS:
@@ -164,7 +167,7 @@ def _prepare(call: Call) -> tuple[Recording, str]:
     elif output.exists():
         fault = f"output directory already exists: {output}"
     if fault:
-        raise CommandError(f"Capture validation failed: {fault}")
+        raise CommandError(f"==> Capture validation failed: {fault}")
     if "pprof" in targets and not agent["DebugConfig"]["EnableDebug"]:
         targets.remove("pprof")
         call.error("[WARN] Unable to capture pprof. Set enable_debug to true on target agent to enable profiling.")
@@ -173,7 +176,7 @@ def _prepare(call: Call) -> tuple[Recording, str]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise CommandError(
-            f"Capture validation failed: could not create output directory: mkdir {output}: {reason}"
+            f"==> Capture validation failed: could not create output directory: mkdir {output}: {reason}"
         ) from None
     return Recording(options(call.flags), targets, interval_ns, duration_ns, output), agent["Config"]["Version"]
 
@@ -192,7 +195,7 @@ def _record(call: Call, recording: Recording, version: str) -> None:
         return
     count = recording.duration_ns // recording.interval_ns
     for number in range(1, count + 1):
-        call.out(f"Beginning capture interval {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())} ({number})")
+        call.out(f"==> Beginning capture interval {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())} ({number})")
         recording.interval()
         call.out(f"Capture successful {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())} ({number})")
 

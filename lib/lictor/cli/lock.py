@@ -10,10 +10,10 @@ import subprocess
 import threading
 from types import FrameType
 
-from lictor.cli.call import ERROR, OK, Call, CommandError
+from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError, options
-from lictor.cli.locking import Lock, LockError, Semaphore
-from lictor.cli.watch import command, status
+from lictor.cli.locking import LOCK_KEY, Lock, LockError, Semaphore
+from lictor.cli.watch import command, start_failure, status
 from lictor.config.goflags import FlagSet
 
 USAGE = """
@@ -43,26 +43,47 @@ def define(flags: FlagSet) -> None:
 
 def run(call: Call) -> int:
     """Acquire, run, release."""
-    if len(call.arguments) < 2:
-        raise CommandError("Key prefix and child command must be specified")
     holders, retries = call.flag("n", 1), call.flag("monitor-retry", 3)
     if holders <= 0:
         raise CommandError("Lock holder limit must be positive")
+    if len(call.arguments) < 2:
+        raise CommandError("Key prefix and child command must be specified")
+    if call.flag("timeout", 0) < 0 or call.flag("try", 0) < 0:
+        raise CommandError("Timeout must be positive")
     if retries < 0:
-        raise CommandError("Number of monitor retries must be non-negative")
+        raise CommandError("Number for 'monitor-retry' must be >= 0")
     prefix, *child = call.arguments
     prefix = prefix.removeprefix("/")
     timeout_ns = call.flag("timeout", 0) or call.flag("try", 0)
     name = call.flag("name") or f"Consul lock for '{' '.join(child)}' at '{prefix}'"
+    try:
+        call.client.get("/v1/agent/self")
+    except ApiError as error:
+        raise CommandError(f"Error querying Consul agent: {error}") from None
     happened: queue.SimpleQueue[str] = queue.SimpleQueue()
     stop = threading.Event()
     _on_signals(happened, stop)
+    key = f"{prefix.rstrip('/')}/{LOCK_KEY}"
+    if holders == 1:
+        _say(call, f"Setting up lock at path: {key}")
+    else:
+        _say(call, f"Setting up semaphore (limit {holders}) at prefix: {prefix}")
     try:
         where = options(call.flags)
         lock = Lock(where, prefix, name, retries) if holders == 1 else Semaphore(where, prefix, name, retries, holders)
     except ApiError as error:
         raise CommandError(f"Lock setup failed: failed to create session: {error}") from None
-    _say(call, f"Attempting lock acquisition at {prefix}")
+    try:
+        return _locked(call, lock, timeout_ns, child, happened, stop)
+    finally:
+        lock.close()
+
+
+def _locked(
+    call: Call, lock: Lock, timeout_ns: int, child: list[str], happened: queue.SimpleQueue[str], stop: threading.Event
+) -> int:
+    """Acquire, run, release; the exit code."""
+    _say(call, "Attempting lock acquisition")
     try:
         acquired = lock.acquire(timeout_ns / 1e9 if timeout_ns else None, stop)
     except (ApiError, LockError) as error:
@@ -74,11 +95,11 @@ def run(call: Call) -> int:
             lock.abandon()
         raise CommandError("Shutdown triggered or timeout during lock acquisition")
     code = _run_child(call, lock, command(child, call.flag("shell", True)), happened)
-    _say(call, "Releasing lock")
     try:
-        lock.release()
+        removed = lock.release()
     except (ApiError, LockError) as error:
         raise CommandError(f"Lock release failed: {error}") from None
+    _say(call, "Cleanup succeeded" if removed else "Cleanup aborted, lock in use")
     return code
 
 
@@ -93,12 +114,14 @@ def _run_child(call: Call, lock: Lock, child: list[str], happened: queue.SimpleQ
     threading.Thread(target=watch, daemon=True).start()
     stdin = None if call.flag("pass-stdin", False) else subprocess.DEVNULL
     environment = {**os.environ, "CONSUL_LOCK_HELD": "true"}
-    _say(call, f"Starting handler '{' '.join(child)}'")
+    _say(call, "Starting handler")
     try:
         process = subprocess.Popen(child, stdin=stdin, env=environment)
     except OSError as error:
-        call.error(f"Error running handler: {error}")
-        return ERROR
+        lost.set()
+        call.error(f"Error starting handler: {start_failure(child[0], error)}")
+        _say(call, "Child terminated, releasing lock")
+        return CHILD_FAILED if call.flag("child-exit-code", False) else OK
 
     def await_end() -> None:
         process.wait()
@@ -106,7 +129,9 @@ def _run_child(call: Call, lock: Lock, child: list[str], happened: queue.SimpleQ
 
     threading.Thread(target=await_end, daemon=True).start()
     event = happened.get()
-    if event != CHILD_ENDED:
+    if event == CHILD_ENDED:
+        _say(call, "Child terminated, releasing lock")
+    else:
         _say(call, "Lock lost, killing child" if event == LOCK_LOST else "Shutdown triggered, killing child")
         _end(process)
     lost.set()

@@ -89,6 +89,13 @@ class Lock:
     def watch(self, lost: threading.Event) -> None:
         """Set `lost` when the lock is no longer held; returns then."""
         client = Client(self._options)
+        try:
+            self._watch(client, lost)
+        finally:
+            client.close()
+        lost.set()
+
+    def _watch(self, client: Client, lost: threading.Event) -> None:
         index, failures = 0, 0
         while not lost.is_set():
             try:
@@ -103,20 +110,27 @@ class Lock:
             failures = 0
             if not self._holds(pair):
                 break
-        lost.set()
 
-    def release(self) -> None:
-        """Give the lock back and remove what nobody uses. Raises ApiError."""
+    def release(self) -> bool:
+        """Give the lock back and remove what nobody uses; False when somebody does. Raises ApiError."""
         query = {"release": self._session.identity, "flags": str(self.flags)}
         self._client.put(f"/v1/kv/{self._key}", query)
         self._session.destroy()
         _, pair = self._read(self._key, 0, 0.0)
-        if pair is not None and not pair.get("Session"):
-            self._client.delete(f"/v1/kv/{self._key}", {"cas": str(pair["ModifyIndex"])})
+        if pair is None:
+            return True
+        return not pair.get("Session") and self._remove(int(pair["ModifyIndex"]))
 
     def abandon(self) -> None:
         """Give up waiting."""
         self._session.destroy()
+
+    def close(self) -> None:
+        """Close the connection to the agent."""
+        self._client.close()
+
+    def _remove(self, modify_index: int) -> bool:
+        return self._client.delete(f"/v1/kv/{self._key}", {"cas": str(modify_index)}).body.strip() == b"true"
 
     def _take(self) -> bool:
         query = {"acquire": self._session.identity, "flags": str(self.flags)}
@@ -168,8 +182,8 @@ class Semaphore(Lock):
                 return True
         return False
 
-    def release(self) -> None:
-        """Give the place back and remove what nobody uses. Raises ApiError."""
+    def release(self) -> bool:
+        """Give the place back and remove what nobody uses; False when somebody does. Raises ApiError."""
         session = self._session.identity
         while True:
             _, pairs = self._tree(0, 0.0)
@@ -183,8 +197,9 @@ class Semaphore(Lock):
         self._session.destroy()
         _, pairs = self._tree(0, 0.0)
         state, modify_index = self._state(pairs)
-        if modify_index and not state["Holders"]:
-            self._client.delete(f"/v1/kv/{self._key}", {"cas": str(modify_index)})
+        if not modify_index:
+            return True
+        return not state["Holders"] and self._remove(modify_index)
 
     def _holds(self, pair: dict[str, Any] | None) -> bool:
         if pair is None:
@@ -212,7 +227,7 @@ class Semaphore(Lock):
             if pair["Key"] != self._key:
                 continue
             if pair["Flags"] != self.flags:
-                raise LockError("existing key does not match semaphore use")
+                raise LockError("Existing key does not match semaphore use")
             state = json.loads(base64.b64decode(pair["Value"] or "") or b"{}")
             holders = state.get("Holders") or {}
             # A lone key, as the watch reads it, tells nothing about who lives.

@@ -7,9 +7,10 @@ import subprocess
 import time
 from typing import Any
 
-from lictor.cli.call import ERROR, OK, Call, CommandError
+from lictor.cli.call import ERROR, OK, Call, CommandError, UsageWanted
 from lictor.cli.client import ApiError
 from lictor.cli.watching import (
+    PARAMETERS,
     TYPES_OF_AGENT_ONLY,
     Query,
     WatchError,
@@ -19,6 +20,7 @@ from lictor.cli.watching import (
 )
 from lictor.config import gojson
 from lictor.config.goflags import FlagSet, boolean
+from lictor.state.gotext import quote
 
 USAGE = """
 Usage: consul watch [options] [child...]
@@ -49,6 +51,8 @@ def define(flags: FlagSet) -> None:
 def run(call: Call) -> int:
     """Print once or watch until the child fails."""
     kind = call.flag("type")
+    if not kind:
+        raise UsageWanted("Watch type must be specified")
     if kind in TYPES_OF_AGENT_ONLY:
         raise CommandError(f"Type {kind} is not supported in the CLI tool")
     given = {name: call.flag(name) for name in ("key", "prefix", "service", "tag", "state", "name")}
@@ -56,11 +60,15 @@ def run(call: Call) -> int:
         try:
             given["passingonly"] = boolean(call.flag("passingonly"))
         except ValueError:
-            raise CommandError(f"Failed to parse passingonly: {call.flag('passingonly')}") from None
+            text = quote(call.flag("passingonly"))
+            reason = f"strconv.ParseBool: parsing {text}: invalid syntax"
+            raise CommandError(f"Failed to parse passingonly flag: {reason}") from None
     try:
         query = query_for(kind, given)
     except WatchError as error:
         raise CommandError(str(error)) from None
+    if strange := [name for name, value in given.items() if value and name not in PARAMETERS[kind]]:
+        raise CommandError(f"Invalid parameters: [{' '.join(strange)}]")
     try:
         call.client.get("/v1/agent/self")
         if not call.arguments:
@@ -114,14 +122,21 @@ def retry_s(failures: int) -> float:
 def _run(call: Call, child: list[str], index: int, result: Any) -> bool:
     environment = {**os.environ, "CONSUL_INDEX": str(index)}
     try:
-        done = subprocess.run(child, input=gojson.dumps(result, indent="").encode(), env=environment, check=False)
+        done = subprocess.run(child, input=(gojson.compact(result) + "\n").encode(), env=environment, check=False)
     except OSError as error:
-        call.error(f"Error executing handler: {error}")
+        call.error(f"Error starting handler: {start_failure(child[0], error)}")
         return False
     if done.returncode != 0:
         call.error(f"Error executing handler: {status(done.returncode)}")
         return False
     return True
+
+
+def start_failure(program: str, error: OSError) -> str:
+    """Why a program could not be started, in Go's words."""
+    if "/" not in program and isinstance(error, FileNotFoundError):
+        return f'exec: "{program}": executable file not found in $PATH'
+    return f"fork/exec {program}: {(error.strerror or str(error)).lower()}"
 
 
 def status(code: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from lictor.cli.client import Answer, Client
 
+STATES = frozenset({"any", "passing", "warning", "critical"})
 TYPES_OF_AGENT_ONLY = ("connect_roots", "connect_leaf", "agent_service")
 
 Parameters = dict[str, Any]
@@ -80,7 +81,13 @@ def _key_prefix(given: Parameters) -> Query:
     prefix = given.get("prefix", "")
     if not prefix:
         raise WatchError("Must specify a single prefix to watch")
-    return Query(f"/v1/kv/{prefix}", [("recurse", "")], lambda found: [_pair(entry) for entry in found or ()])
+    return Query(
+        f"/v1/kv/{prefix}", [("recurse", "")], lambda found: [_pair(entry) for entry in found] if found else None
+    )
+
+
+def _pairs(found: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    return [_pair(entry) for entry in found] if found else None
 
 
 def _pair(entry: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +110,8 @@ def _checks(given: Parameters) -> Query:
     service, state = given.get("service", ""), given.get("state", "")
     if service and state:
         raise WatchError("Cannot specify service and state")
+    if state and state not in STATES:
+        raise WatchError(f"Unsupported state: {state}")
     path = f"/v1/health/checks/{service}" if service else f"/v1/health/state/{state or 'any'}"
     return Query(path, [], _same)
 
@@ -121,3 +130,14 @@ _TYPES: dict[str, Callable[[Parameters], Query]] = {
     "checks": _checks,
     "event": _event,
 }
+
+PARAMETERS: dict[str, frozenset[str]] = {
+    "key": frozenset({"key"}),
+    "keyprefix": frozenset({"prefix"}),
+    "services": frozenset(),
+    "nodes": frozenset(),
+    "service": frozenset({"service", "tag", "passingonly"}),
+    "checks": frozenset({"service", "state"}),
+    "event": frozenset({"name"}),
+}
+"""What each type takes besides what all take."""

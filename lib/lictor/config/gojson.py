@@ -31,6 +31,11 @@ def dumps(value: Any, indent: str = "    ") -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False).translate(_ESCAPES)
 
 
+def compact(value: Any) -> str:
+    """Encode on one line, without blanks."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).translate(_ESCAPES)
+
+
 def mismatch(value: Any, wanted: str, show_number: bool = False) -> str:
     """What Go says of a value that does not fit ("Go value of type …"); a number is shown if it is a field's."""
     kinds = {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}

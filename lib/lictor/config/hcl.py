@@ -87,7 +87,7 @@ class _Parser:
         return f"{line}:{offset - self._text.rfind(chr(10), 0, offset)}"
 
     def _seen_at(self) -> int:
-        """Where HCL's scanner has the present token: the end of a text counts one further unless a line begins there."""
+        """Where HCL's scanner has the present token: the end of the text is one further, except behind blanks."""
         at = self._token.offset
         return at + (self._token.kind == "end" and not self._text[max(at - 1, 0) : at].isspace())
 
