@@ -12,7 +12,7 @@ from lictor.state.apply import apply, apply_batch
 from lictor.state.commands import AnyCommand, encode_command
 from lictor.state.lmdb_store import LmdbStore, open_store
 from lictor.state.memory import MemoryStore
-from lictor.state.queries import catalog, health, instances
+from lictor.state.queries import catalog, health, instances, internal
 from lictor.state.rows import Check, Node, Service
 from lictor.state.store import ReadTxn
 from tests.state.commands_strategy import sequences
@@ -23,7 +23,11 @@ NAMES = ("a", "A", "b", "web", "a-proxy")
 def answers(txn: ReadTxn) -> list[tuple[int, bytes]]:
     """Every answer about services, with its index."""
     listed = catalog.services(txn)
-    found = [(listed.index, render.services(listed.value))]
+    summed_up = internal.services(txn)
+    found = [
+        (listed.index, render.services(listed.value)),
+        (summed_up.index, render.service_summaries(summed_up.value)),
+    ]
     for name in NAMES:
         for connect in (False, True):
             registered = catalog.service(txn, name, connect=connect)

@@ -85,9 +85,8 @@ def remembered_tags(txn: ReadTxn, memory: dict[str, Any]) -> dict[str, dict[str,
     for key, version in txn.scan(_SERVICE_INDEXES):
         known = before.get(key)
         if known is None or known[0] != version:
-            folded = key[len(_SERVICE_INDEXES) :].decode("utf-8", "surrogatepass")
             found: dict[str, dict[str, None]] = {}
-            for row in instances_of(txn, folded):
+            for row in instances_of(txn, _service_of(key)):
                 _add_tags(found, row)
             known = (version, found)
         after[key] = known
@@ -163,6 +162,15 @@ def node_services(txn: ReadTxn, name: str, options: ReadOptions = NO_OPTIONS) ->
 
 
 # ---------------------------------------------------------------------------------------------------- pieces
+
+
+def service_names(txn: ReadTxn) -> list[str]:
+    """Names of all services that have instances, in lower case."""
+    return [_service_of(key) for key, _ in txn.scan(_SERVICE_INDEXES)]
+
+
+def _service_of(index_key: bytes) -> str:
+    return index_key[len(_SERVICE_INDEXES) :].decode("utf-8", "surrogatepass")
 
 
 def find_node(txn: ReadTxn, name: str) -> Node | None:

@@ -167,11 +167,6 @@ def _node_and_checks(txn: ReadTxn, node_key: bytes) -> tuple[Node, list[Check]]:
     return decode_node(raw), _checks_at(txn, node_key, b"e" + node_key + b"\0\0")
 
 
-def instance_checks(txn: ReadTxn, node: str, service_id: str) -> list[Check]:
-    """The checks of one instance; with an empty ID those of the node itself."""
-    return _checks_at(txn, keys.fold(node), keys.checks_of_instance(node, service_id))
-
-
 def _checks_at(txn: ReadTxn, node_key: bytes, prefix: bytes) -> list[Check]:
     found = []
     length = len(prefix)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lictor.state import keys, render, topics
 from lictor.state.queries import catalog, health
-from lictor.state.queries.instances import instance_checks
+from lictor.state.queries.instances import Instances, instances_with_checks
 from lictor.state.queries.read import NO_OPTIONS, Instance, NodeDump, Read, ReadOptions, ServiceSummary, max_index
-from lictor.state.rows import Check, Node, decode_check, decode_node, decode_service
+from lictor.state.rows import Check, Node, decode_check, decode_node
 from lictor.state.store import ReadTxn
 
 EXTERNAL_SOURCE = "external-source"
+_SUMMARIES = "summaries"
+_Known = tuple[Instances, list[ServiceSummary]]
 
 
 def _dump(txn: ReadTxn, node: Node, options: ReadOptions) -> NodeDump:
@@ -43,29 +47,51 @@ def node(txn: ReadTxn, name: str, options: ReadOptions = NO_OPTIONS) -> Read[Nod
 
 
 def services(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[list[ServiceSummary]]:
-    """One summary per service name, by name; a node is named once for each of its instances."""
-    summaries: dict[str, ServiceSummary] = {}
-    for _, raw in txn.scan(b"S"):
-        row = decode_service(raw)
-        owner = catalog.find_node(txn, row.node)
-        assert owner is not None, "an instance without its node"
-        if not catalog.may_read_instance(options.authorizer, owner, row):
-            continue
-        checks = instance_checks(txn, row.node, "") + instance_checks(txn, row.node, row.id)
-        item = Instance(owner, row, checks)
-        if options.filter is None or options.filter(render.instance_dict(item)):
-            _add(summaries, item)
-    found = [summaries[name] for name in sorted(summaries)]
-    for summary in found:
-        summary.nodes.sort()
+    """One summary per service name, by name; a node is named once for each of its instances.
+
+    A reader that remembers sums up only services that changed.
+    """
+    everything = options.filter is None and options.authorizer.allows_all
+    memory = txn.memory if everything else None
+    before: dict[str, _Known] = {} if memory is None else memory.get(_SUMMARIES, {})
+    after: dict[str, _Known] = {}
+    for name in catalog.service_names(txn):
+        instances = instances_with_checks(txn, name)
+        known = before.get(name)
+        if known is None or known[0] is not instances:
+            known = (instances, _summaries(instances if everything else _kept(instances, options)))
+        after[name] = known
+    if memory is not None:
+        memory[_SUMMARIES] = after
+    found = sorted((summary for _, summed_up in after.values() for summary in summed_up), key=lambda one: one.name)
     return Read(found, max_index(txn, "nodes", "services", "checks"), (topics.NODES, topics.SERVICES, topics.CHECKS))
 
 
-def _add(summaries: dict[str, ServiceSummary], item: Instance) -> None:
+def _kept(instances: Instances, options: ReadOptions) -> list[Instance]:
+    return [
+        item
+        for item in instances
+        if catalog.may_read_instance(options.authorizer, item.node, item.service)
+        and (options.filter is None or options.filter(render.instance_dict(item)))
+    ]
+
+
+def _summaries(instances: Iterable[Instance]) -> list[ServiceSummary]:
+    """One for each name among the instances, which may differ in case."""
+    found: dict[str, ServiceSummary] = {}
+    for item in instances:
+        name = item.service.service
+        summary = found.get(name)
+        if summary is None:
+            summary = found[name] = ServiceSummary(name, "", [], [], 0, 0, 0, [])
+        _add(summary, item)
+    for summary in found.values():
+        summary.nodes.sort()
+    return list(found.values())
+
+
+def _add(summary: ServiceSummary, item: Instance) -> None:
     row = item.service
-    summary = summaries.get(row.service)
-    if summary is None:
-        summary = summaries[row.service] = ServiceSummary(row.service, row.kind, [], [], 0, 0, 0, [])
     summary.kind = row.kind
     _add_missing(summary.tags, *(row.tags or ()))
     summary.nodes.append(item.node.node)
