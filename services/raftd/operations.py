@@ -48,7 +48,7 @@ class Operations:
             if (wanted_id and server.id == wanted_id) or (wanted_address and server.address == wanted_address):
                 await self.remove(server.id)
                 return True
-        if wanted_id:
+        if isinstance(body, dict) and "id" in body:
             raise CallError(f'id "{wanted_id}" was not found in the Raft configuration')
         raise CallError(f'address "{wanted_address}" was not found in the Raft configuration')
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from apid.core.decoding import FLOAT, TEXT, ListOf, Struct
 from apid.core.encoding import to_json
 from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError
@@ -133,13 +135,17 @@ class CoordinateEndpoints:
         )
         if not found.value:
             return Response(404)
-        response = _render(found.value)
+        # Consul shows the name as it was asked for.
+        response = _render([replace(row, node=request.tail) for row in found.value])
         response.headers += [(b"X-Consul-Index", b"%d" % found.index), leader, contact]
         return response
 
     async def update(self, request: Request) -> Response:
         self._require_enabled()
         fields = decoded(UPDATE, request)
+        datacenter = fields.get("Datacenter", "")
+        if datacenter and datacenter != self._node.config.datacenter and not request.get("dc"):
+            return await self._node.forwarder.send(request, datacenter)
         given = fields.get("Coord") or {}
         row = Coordinate(
             node=fields.get("Node", ""),

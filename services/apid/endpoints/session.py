@@ -174,11 +174,11 @@ class SessionEndpoints:
     async def create(self, request: Request) -> Response:
         node = self._node
         fields = decoded(SESSION, request) if request.body else {}
-        owner = fields.get("Node") or node.config.node_name
+        owner: str = fields.get("Node", node.config.node_name)
         datacenter = request.get("dc") if request.query else ""
         if not node.config.server_mode or (datacenter and datacenter != node.config.datacenter):
             # The default of the node is this agent's, so it goes along.
-            if not fields.get("Node"):
+            if "Node" not in fields:
                 request.body = _with_node(request.body, owner)
             return await node.forwarder.send(request, datacenter)
         if not node.authorizer(request).session_write(owner):
