@@ -61,7 +61,9 @@ def level_number(name: str) -> int:
     try:
         return LEVELS[name.upper()]
     except KeyError:
-        raise ValueError(f"Invalid log level: {name}. Valid log levels are: TRACE, DEBUG, INFO, WARN, ERR") from None
+        raise ValueError(
+            f"Invalid log level: {name}. Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]"
+        ) from None
 
 
 def timestamp(seconds: float) -> str:

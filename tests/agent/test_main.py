@@ -54,6 +54,15 @@ def test_an_address_in_use_is_named_with_its_setting(tmp_path: Path, capfd: pyte
     assert capfd.readouterr() == ("", expected)
 
 
+def test_a_pid_file_that_cannot_be_written_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        ports = ["-http-port=-1", "-dns-port=-1", f"-serf-lan-port={free.getsockname()[1]}"]
+    assert main([f"-data-dir={tmp_path}", "-bind=127.0.0.1", *ports, "-pid-file=/nonexistent/x"]) == 1
+    expected = "==> Could not open pid file: open /nonexistent/x: no such file or directory\n"
+    assert capfd.readouterr() == ("", expected)
+
+
 def test_a_data_dir_in_use_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run_dir(str(tmp_path)).mkdir()
     holder = lock.acquire(str(tmp_path))

@@ -76,10 +76,14 @@ def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) ->
         logs.setup(config.log)
         forget_run_files(config.data_dir)
         config.save(config_path(config.data_dir))
-        if config.pid_file:
-            write_pid_file(config.pid_file)
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
+    if config.pid_file:
+        try:
+            write_pid_file(config.pid_file)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ConfigError(f"Could not open pid file: open {config.pid_file}: {reason}") from None
     banner.output(banner.START)
     for text in banner.lines(config):
         banner.info(text)

@@ -231,7 +231,9 @@ def quote_path(path: str) -> str:
 def log_failure(request: Request, error: Exception, status: int) -> None:
     """A line for a request that failed through no doing of the framework's, if it counts as a server error."""
     if status >= 500:
-        log.error("Request error: method=%s url=%s from=%s error=%s", *_described(request), error)
+        # The node's own daemons say themselves what failed, and ask again and again.
+        level = logging.DEBUG if request.internal and not request.remote_address else logging.ERROR
+        log.log(level, "Request error: method=%s url=%s from=%s error=%s", *_described(request), error)
 
 
 def _described(request: Request) -> tuple[str, str, str]:
