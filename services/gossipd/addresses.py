@@ -38,7 +38,7 @@ def split_address(address: str, default_port: int) -> tuple[str, int]:
         raise AddressError(f'Failed to resolve {address}: invalid port "{port_text}"')
     host = host.removeprefix("[").removesuffix("]")
     if not host:
-        raise AddressError(f"Failed to resolve {address}: no host")
+        raise AddressError(f"Failed to resolve {address}: lookup : no such host")
     return host, port
 
 

@@ -4,6 +4,6 @@ keep = compile_filter('Service.Meta.ver == 2 and "b" in Service.Tags', fields.HE
 kept = [element for element in elements if keep(element)]        # elements: JSON objects as dictionaries
 """
 
-from lictor.filter.compile import FAILED, FilterError, compile_filter
+from lictor.filter.compile import FAILED, FilterError, FilterSyntaxError, compile_filter
 
-__all__ = ["FAILED", "FilterError", "compile_filter"]
+__all__ = ["FAILED", "FilterError", "FilterSyntaxError", "compile_filter"]

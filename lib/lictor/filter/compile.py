@@ -27,6 +27,10 @@ class FilterError(Exception):
     """The expression is not valid for this endpoint; the text is Consul's, without `FAILED`."""
 
 
+class FilterSyntaxError(FilterError):
+    """The expression cannot be read at all."""
+
+
 _NEGATIONS = {
     Operator.NOT_EQUAL: Operator.EQUAL,
     Operator.NOT_IN: Operator.IN,
@@ -45,7 +49,7 @@ def compile_filter(text: str, fields: Struct) -> Predicate:
     try:
         expression = parse(text)
     except SyntaxProblem as problem:
-        raise FilterError(str(problem)) from problem
+        raise FilterSyntaxError(str(problem)) from problem
     return _compile(expression, fields)
 
 

@@ -18,7 +18,7 @@ from apid.core.parameters import parse_bool
 from apid.core.read_options import INDEX_WAIT_FRACTION, parse_wait
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
-from apid.endpoints.selection import parse_filter
+from apid.endpoints.selection import parse_filter, parse_late_filter
 from apid.node.context import Node
 from apid.node.reading import json_response
 from lictor.pb.lictor.v1 import agent_pb2
@@ -180,7 +180,7 @@ class AgentLocalEndpoints:
         return json_response(to_json(found))
 
     async def checks(self, request: Request) -> Response:
-        keep = parse_filter(request.get("filter"), "CHECKS", prefix="")
+        keep = parse_late_filter(request.get("filter"), "CHECKS")
         await self._local.settle()
         authorizer = self._node.authorizer(request)
         found = {

@@ -8,7 +8,7 @@ from typing import Any
 from apid.core.errors import HttpError
 from apid.core.message import Request
 from apid.node.context import Node
-from lictor.filter import FAILED, FilterError, compile_filter, fields
+from lictor.filter import FAILED, FilterError, FilterSyntaxError, compile_filter, fields
 from lictor.state.queries import catalog
 from lictor.state.queries.read import Filter, ReadOptions
 from lictor.state.store import ReadTxn
@@ -42,14 +42,36 @@ def _compiled_with_regexp(text: str, table: str) -> Filter:
     return compile_filter(text, _TABLES[table])
 
 
-def parse_filter(text: str, table: str, prefix: str = FAILED) -> Filter | None:
+def parse_filter(text: str, table: str) -> Filter | None:
     """The compiled expression, None when it is empty. Errors: HttpError with Consul's text."""
     if not text:
         return None
     try:
-        return _compiled_with_regexp(text, table) if "matches" in text else _compiled(text, table)
+        return _remembered(text, table)
     except FilterError as error:
-        raise HttpError(f"{prefix}{error}") from None
+        raise HttpError(f"{FAILED}{error}") from None
+
+
+def _remembered(text: str, table: str) -> Filter:
+    return _compiled_with_regexp(text, table) if "matches" in text else _compiled(text, table)
+
+
+def parse_late_filter(text: str, table: str) -> Filter | None:
+    """The same where Consul looks at the selectors only when there is something to filter: the filter raises then.
+
+    Errors: HttpError for an expression that cannot be read.
+    """
+    try:
+        return _remembered(text, table) if text else None
+    except FilterSyntaxError as error:
+        raise HttpError(f"{FAILED}{error}") from None
+    except FilterError as error:
+        refusal = HttpError(str(error))
+
+    def refuse(_: Any) -> bool:
+        raise refusal
+
+    return refuse
 
 
 def node_meta(request: Request) -> dict[str, str]:
