@@ -130,3 +130,12 @@ def test_a_compressed_answer_says_so() -> None:
     answer = ask(make(), "GET", "/v1/kv/x", accept_encoding="gzip")
     assert answer.header(b"content-encoding") == b"gzip"
     assert answer.header(b"vary") == b"Accept-Encoding"
+
+
+def test_configured_headers_replace_what_was_guessed_and_not_what_an_endpoint_says() -> None:
+    dispatcher = make(response_headers={"x-a-b": "1", "content-type": "text/odd", "vary": "X"})
+    found = ask(dispatcher, "GET", "/v1/kv/a")
+    assert (b"X-A-B", b"1") in found.headers
+    assert [value for name, value in found.headers if name.lower() == b"vary"] == [b"X"]
+    assert found.header(b"content-type") == JSON
+    assert ask(dispatcher, "GET", "/v1/refuse").header(b"content-type") == b"text/odd"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from apid.core.encoding import accepts_gzip, gzip, indent
 from apid.core.errors import HttpError, MethodNotAllowed, PrefixedBadRequest
-from apid.core.message import HTML, JSON, Answer, HeaderList, Request, Response, text_response
+from apid.core.message import HTML, JSON, OCTETS, Answer, HeaderList, Request, Response, text_response
 from apid.core.parameters import has_broken_escape, parse_query
 from apid.core.policy import BlockedPaths, WriteSources
 from apid.core.routes import Operation, Redirect, Route, RouteTable
@@ -69,7 +69,8 @@ class Dispatcher:
         self.table = RouteTable(routes)
         self.meters = meters
         self._configured: HeaderList = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in (response_headers or {}).items()
+            (_canonical(name).encode("latin-1"), value.encode("latin-1"))
+            for name, value in (response_headers or {}).items()
         ]
         if translate_addresses:
             self._configured.append((b"X-Consul-Translate-Addresses", b"true"))
@@ -185,9 +186,24 @@ class Dispatcher:
             response.body = gzip(body)
             headers.append((b"Content-Encoding", b"gzip"))
         if self._configured:
-            given = {name.lower() for name, _ in headers}
-            headers.extend(pair for pair in self._configured if pair[0].lower() not in given)
+            _configure(headers, self._configured)
         return response
+
+
+def _configure(headers: HeaderList, configured: HeaderList) -> None:
+    """Adds the configured headers: an endpoint's own ones stay, a guessed content type and Vary do not."""
+    for name, value in configured:
+        lowered = name.lower()
+        present = next((own for given, own in headers if given.lower() == lowered), None)
+        if present is None:
+            headers.append((name, value))
+        elif lowered == b"vary" or (lowered == b"content-type" and present.startswith((b"text/", OCTETS))):
+            headers[:] = [pair for pair in headers if pair[0].lower() != lowered] + [(name, value)]
+
+
+def _canonical(name: str) -> str:
+    """A header's name as Go writes it."""
+    return "-".join(part[:1].upper() + part[1:].lower() for part in name.split("-"))
 
 
 def _is_json(response: Response) -> bool:
