@@ -22,7 +22,7 @@ from apid.core.message import Request
 def test_a_failure_is_an_error_unless_a_daemon_of_the_node_asked(
     origin: str, internal: bool, status: int, level: int | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="agent.http")
     request = Request("GET", "/v1/kv/x", b"token=secret", [], b"", origin, b"/v1/kv/x?token=secret")
     request.internal = internal
     log_failure(request, RuntimeError("No cluster leader"), status)

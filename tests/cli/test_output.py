@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lictor.cli.locking import LOCK_FLAGS
 from lictor.cli.main import main
 from tests.cli.conftest import Consul
 from tests.cli.stub_agent import StubAgent
@@ -353,14 +354,15 @@ def test_lock_tells_its_steps(stub: StubAgent, consul: Consul) -> None:
     stub.on("GET /v1/agent/self", {})
     stub.on("PUT /v1/session/create", {"ID": "s"})
     stub.on("PUT /v1/session/destroy/s", True)
-    stub.on("GET /v1/kv/p/.lock", [], status=404)
+    held = {"Key": "p/.lock", "Session": "s", "Flags": LOCK_FLAGS, "ModifyIndex": 9, "Value": None}
+    stub.on("GET /v1/kv/p/.lock", [held], X_Consul_Index="9")
     stub.on("PUT /v1/kv/p/.lock", True)
     assert consul("lock", "-verbose", "-shell=false", "p", "true").out.splitlines() == [
         "Setting up lock at path: p/.lock",
         "Attempting lock acquisition",
         "Starting handler",
         "Child terminated, releasing lock",
-        "Cleanup succeeded",
+        "Cleanup aborted, lock in use",
     ]
     missing = consul("lock", "-child-exit-code", "-shell=false", "p", "/nonexistent")
     assert (missing.code, missing.err) == (
