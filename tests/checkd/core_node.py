@@ -27,6 +27,12 @@ class TimedNode:
         self.node.register_service(service_definition(fields), self.now, replace_checks=replace)
         self.collect()
 
+    def file_service(self, **fields: Any) -> None:
+        """As a reload registers what a file says."""
+        definition = service_definition(fields)
+        self.node.register_service(definition, self.now, from_file=True, replace_checks=True)
+        self.collect()
+
     def check(self, **fields: Any) -> None:
         self.node.register_check(check_definition(fields), self.now)
         self.collect()

@@ -81,6 +81,16 @@ def test_replacing_checks_removes_those_that_are_not_mentioned() -> None:
     assert [entry.check.check_id for entry in node.node.state.live_checks()] == ["two"]
 
 
+def test_a_file_replaces_the_checks_of_files_and_leaves_those_of_the_api_and_maintenance() -> None:
+    node = TimedNode()
+    node.file_service(Name="web", Checks=[{"CheckID": "one", "TTL": "1h"}, {"CheckID": "two", "TTL": "1h"}])
+    node.check(Name="api", ServiceID="web", TTL="1h")
+    node.node.set_maintenance("web", True, "", "", node.now)
+    node.file_service(Name="web", Port=81, Checks=[{"CheckID": "two", "TTL": "1h"}])
+    left = {entry.check.check_id for entry in node.node.state.live_checks()}
+    assert left == {"two", "api", "_service_maintenance:web"}
+
+
 def test_a_sidecar_is_expanded_and_goes_with_its_service() -> None:
     node = TimedNode()
     node.service(Name="web", Port=8080, Connect={"SidecarService": {}})

@@ -158,7 +158,9 @@ class Node:
             self._add_check(named, check, now, token, from_file)
         if replace_checks:
             for check_id in sorted(attached):
-                self._remove_check(check_id)
+                # A file's definition does not speak for what the API attached, such as maintenance.
+                if not from_file or self.state.checks[check_id].from_file:
+                    self._remove_check(check_id)
 
     def _rename_check(self, entry: CheckEntry, service: Service) -> None:
         """Let a kept check follow its service's new name and tags."""
