@@ -24,6 +24,8 @@ DEFAULT_FOLDER = ROOT.parent / "shared" / "conformance"
 ACL_TOKEN = "6b1f0c3a-5d2e-4c77-9a10-2f8e4d7c9b01"
 COUNTS = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 FILE_TIMEOUT_S = 300
+VOTE_TIMEOUT_S = 120
+"""The third server becomes a voter after the stabilization time, on a busy machine later."""
 NOT_VIA = ("acl", "acl-fresh", "cli", "dns")
 """Every agent would need the tokens; about a program and the DNS server of the asked node."""
 PROMPT = {"performance": {"raft_multiplier": 1}, "retry_interval": "1s"}
@@ -61,7 +63,7 @@ def all_vote(agents: list[Agent]) -> None:
         servers = leader.get("/v1/operator/raft/configuration")["Servers"]
         return [server["Voter"] for server in servers] == [True] * len(agents)
 
-    wait_until("all servers vote", settled, 60)
+    wait_until("all servers vote", settled, VOTE_TIMEOUT_S)
 
 
 def via_cases(via: str, case_file: Path, folder: Path) -> Path:
