@@ -395,3 +395,19 @@ def test_acl_ids_that_cannot_be_found_out_are_told(stub: StubAgent, consul: Cons
     assert consul("acl", "token", "create", "-policy-id=x").err == f"Error resolving policy ID x: {refused}"
     usage = consul("acl", "role", "create").err
     assert usage.startswith("Missing require '-name' flag\nUsage: consul acl role create -name NAME [options]\n")
+
+
+def test_config_read_leaves_out_what_is_null(stub: StubAgent, consul: Consul) -> None:
+    stub.on("GET /v1/config/proxy-defaults/global", {"Kind": "proxy-defaults", "Config": None, "MeshGateway": {}})
+    result = consul("config", "read", "-kind=proxy-defaults", "-name=global")
+    assert result.out == '{\n    "Kind": "proxy-defaults",\n    "MeshGateway": {}\n}\n'
+
+
+def test_rtt_over_the_wan_names_the_first_of_a_pair_it_does_not_have(stub: StubAgent, consul: Consul) -> None:
+    coordinate = {"Vec": [0.0] * 8, "Height": 1e-5, "Adjustment": 0.0, "Error": 1.5}
+    known = {"Datacenter": "bj", "AreaID": "wan", "Coordinates": [{"Node": "a", "Coord": coordinate}]}
+    stub.on("GET /v1/coordinate/datacenters", [known])
+    assert consul("rtt", "-wan", "a.bj", "b.bj").err == 'Could not find a coordinate for node "a.bj"\n'
+    assert (
+        consul("rtt", "-wan", "a.bj", "a.bj").out == "Estimated a.bj <-> a.bj rtt: 0.020 ms (using WAN coordinates)\n"
+    )

@@ -53,6 +53,9 @@ def _wan(call: Call) -> int:
     for datacenter in call.client.get("/v1/coordinate/datacenters").json():
         for entry in datacenter["Coordinates"] or ():
             found[f"{entry['Node']}.{datacenter['Datacenter']}"] = entry["Coord"]
+    if names[1] not in found:
+        # Consul shows nothing of a pair that it does not have, and names its first.
+        raise CommandError(f'Could not find a coordinate for node "{names[0]}"')
     return _print(call, found, names[0], names[1], "WAN")
 
 

@@ -237,10 +237,7 @@ def _raft_stats(raft: raft_pb2.StatusResponse) -> dict[str, str]:
         "last_log_term": str(raft.last_log_term),
         "last_snapshot_index": str(raft.last_snapshot_index),
         "last_snapshot_term": str(raft.last_snapshot_term),
-        "latest_configuration": ", ".join(
-            f"{{Suffrage:{'Voter' if server.voter else 'Nonvoter'} ID:{server.id} Address:{server.address}}}"
-            for server in raft.servers
-        ),
+        "latest_configuration": f"[{' '.join(_server_stats(server) for server in raft.servers)}]",
         "num_peers": str(max(voters - 1, 0)),
         "protocol_version": "3",
         "protocol_version_max": "3",
@@ -250,6 +247,10 @@ def _raft_stats(raft: raft_pb2.StatusResponse) -> dict[str, str]:
         "state": RAFT_STATES.get(raft.state, "Follower"),
         "term": str(raft.term),
     }
+
+
+def _server_stats(server: raft_pb2.RaftServer) -> str:
+    return f"{{Suffrage:{'Voter' if server.voter else 'Nonvoter'} ID:{server.id} Address:{server.address}}}"
 
 
 def member_dict(member: gossip_pb2.Member) -> dict[str, Any]:

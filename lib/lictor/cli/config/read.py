@@ -35,5 +35,5 @@ def run(call: Call) -> int:
         entry = call.client.get(f"/v1/config/{kind}/{name}").json()
     except ApiError as error:
         raise CommandError(f'Error reading config entry "{kind}" / "{name}": {error}') from None
-    call.out(gojson.dumps(entry))
+    call.out(gojson.dumps({key: value for key, value in entry.items() if value is not None}))
     return OK
