@@ -1,4 +1,4 @@
-"""A cluster of three servers on loopback with Raft's fast timings."""
+"""A cluster of three servers on loopback, with Raft's fast timings unless told otherwise."""
 
 import contextlib
 from collections.abc import Iterator

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -51,16 +52,27 @@ def test_killing_any_daemon_of_any_node_loses_nothing_and_it_is_back_within_thre
             assert not load.lost(agent)
 
 
-@pytest.mark.slow
-def test_writes_work_again_within_five_seconds_of_the_leaders_whole_agent_being_killed(agents: list[Agent]) -> None:
+def recovery_s(agents: list[Agent]) -> float:
+    """Kills the leader's whole agent under load and returns how long no write was acknowledged."""
     leader = leader_of(agents)
     survivors = [agent for agent in agents if agent is not leader]
     with Load(survivors, "leader") as load:
         wait_until("the load runs", lambda: len(load.acknowledged) > 50)
         leader.kill()
         killed, before = time.monotonic(), len(load.acknowledged)
-        wait_until("writes work again", lambda: len(load.acknowledged) > before + 20, 20)
+        wait_until("writes work again", lambda: len(load.acknowledged) > before + 20, 40)
         recovered_s = time.monotonic() - killed
     assert not load.lost(survivors[0])
     assert not load.wrong_reads
-    assert recovered_s < 5.0
+    return recovered_s
+
+
+@pytest.mark.slow
+def test_writes_work_again_within_five_seconds_of_the_leaders_whole_agent_being_killed(agents: list[Agent]) -> None:
+    assert recovery_s(agents) < 5.0
+
+
+@pytest.mark.slow
+def test_with_the_default_timing_writes_work_again_within_fifteen_seconds(tmp_path: Path) -> None:
+    with started(make_cluster(tmp_path, config={"performance": {"raft_multiplier": 5}})) as agents:
+        assert recovery_s(agents) < 15.0
