@@ -17,6 +17,7 @@ from apid.node.forwarding import MAX_HOPS, Forwarder
 from apid.node.gossip import Gossip
 from apid.node.server_link import ServerLink
 from apid.rpc import ForwardServicer, add_forward
+from apid.web.limits import MAX_HEAD_BYTES
 from lictor.config.runtime import RuntimeConfig
 from lictor.pb.lictor.v1 import forward_pb2, gossip_pb2
 from lictor.rpc import SERVER_OPTIONS
@@ -228,7 +229,7 @@ def test_a_client_cannot_pretend_to_be_another_agent() -> None:
         ("/", 404),
         ("no-path", 404),
         ("/v1/kv/%zz", 404),
-        ("/v1/kv/" + "x" * (1 << 20), 431),
+        ("/v1/kv/" + "x" * MAX_HEAD_BYTES, 431),
         ("/v1/kv/\u4e16", 400),
         ("/v1/watch", 400),
         ("/v1/kv/fine", 200),

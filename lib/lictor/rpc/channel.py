@@ -1,6 +1,8 @@
 """A channel to another daemon of the same node, which may be restarted at any time."""
 
+import asyncio
 import os
+import time
 from pathlib import Path
 
 import grpc
@@ -18,6 +20,9 @@ CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+
+START_POLL_S = 0.02
 
 
 class DaemonNotRunning(ConnectionError):
@@ -59,6 +64,20 @@ class DaemonChannel:
                 self._channel = grpc.aio.insecure_channel(run_file.address, options=CHANNEL_OPTIONS)
             self._seen_ns = changed_ns
         return self._channel
+
+    async def started(self, timeout_s: float) -> grpc.aio.Channel:
+        """The channel, after waiting for the daemon's first start: an agent answers before all of it runs.
+
+        Raises DaemonNotRunning when the time is over.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                return self.channel()
+            except DaemonNotRunning:
+                if time.monotonic() >= deadline_s:
+                    raise
+            await asyncio.sleep(START_POLL_S)
 
     async def close(self) -> None:
         for channel in (*self._retired, *((self._channel,) if self._channel else ())):

@@ -78,7 +78,7 @@ class AgentClusterEndpoints:
         pool = gossip_pb2.POOL_WAN if request.get("wan") else gossip_pb2.POOL_LAN
         message = gossip_pb2.JoinRequest(pool=pool, addresses=[request.tail])
         try:
-            answer = await gossip.stub().Join(message, metadata=gossip.metadata, timeout=JOIN_TIMEOUT_S)
+            answer = await (await gossip.started_stub()).Join(message, metadata=gossip.metadata, timeout=JOIN_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise HttpError(error.details() or error.code().name) from None
         if not answer.contacted:
@@ -97,7 +97,9 @@ class AgentClusterEndpoints:
             return Response(200)
         try:
             message = gossip_pb2.LeaveRequest()
-            await node.gossip.stub().Leave(message, metadata=node.gossip.metadata, timeout=LEAVE_TIMEOUT_S)
+            await (await node.gossip.started_stub()).Leave(
+                message, metadata=node.gossip.metadata, timeout=LEAVE_TIMEOUT_S
+            )
         except grpc.aio.AioRpcError as error:
             raise HttpError(error.details() or error.code().name) from None
         return Response(200)
@@ -108,7 +110,9 @@ class AgentClusterEndpoints:
         gossip = self._node.gossip
         message = gossip_pb2.ForceLeaveRequest(node=request.tail, prune=request.has("prune"))
         try:
-            answer = await gossip.stub().ForceLeave(message, metadata=gossip.metadata, timeout=JOIN_TIMEOUT_S)
+            answer = await (await gossip.started_stub()).ForceLeave(
+                message, metadata=gossip.metadata, timeout=JOIN_TIMEOUT_S
+            )
         except grpc.aio.AioRpcError as error:
             raise HttpError(error.details() or error.code().name) from None
         if answer.error:

@@ -88,7 +88,7 @@ class AgentSelfEndpoints:
         }
         return json_response(to_json(answer))
 
-    def members(self, request: Request) -> Response:
+    async def members(self, request: Request) -> Response:
         wan = bool(request.get("wan"))
         if segment := request.get("segment"):
             if wan and segment != "_all":
@@ -100,6 +100,7 @@ class AgentSelfEndpoints:
         if wan and not self._node.config.server_mode:
             return json_response(b"null")
         pool = self._node.gossip.wan if wan else self._node.gossip.lan
+        await pool.told()
         authorizer = self._node.authorizer(request)
         found = [member_dict(member) for member in pool.members.values() if authorizer.node_read(member.name)]
         return json_response(to_json(found))

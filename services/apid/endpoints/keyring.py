@@ -139,7 +139,9 @@ class KeyringEndpoints:
         )
         gossip = self._node.gossip
         try:
-            answer = await gossip.stub().Keyring(message, metadata=gossip.metadata, timeout=KEYRING_TIMEOUT_S)
+            answer = await (await gossip.started_stub()).Keyring(
+                message, metadata=gossip.metadata, timeout=KEYRING_TIMEOUT_S
+            )
         except (grpc.aio.AioRpcError, DaemonNotRunning) as error:
             raise HttpError(str(error)) from None
         return [

@@ -20,6 +20,7 @@ log = logging.getLogger("agent.http")
 
 MAX_EVENTS = 256
 RECONNECT_DELAY_S = 0.2
+START_TIMEOUT_S = 5.0
 CALL_TIMEOUT_S = 10.0
 
 
@@ -59,7 +60,7 @@ class Events:
         """Errors: EventRefused for one that is too large, HttpError."""
         message = gossip_pb2.FireEventRequest(name=PREFIX + event.name, payload=to_wire(event), coalesce=False)
         try:
-            stub = stubs.gossip(self._daemon.channel())
+            stub = stubs.gossip(await self._daemon.started(START_TIMEOUT_S))
             answer = await stub.FireEvent(message, metadata=self._daemon.metadata, timeout=CALL_TIMEOUT_S)
         except DaemonNotRunning as error:
             raise HttpError(str(error)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ log = logging.getLogger("agent.http")
 RECONNECT_DELAY_S = 0.1
 MAX_RECONNECT_DELAY_S = 1.0
 CALL_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 5.0
 SERVER_ROLE = "consul"
 
 
@@ -44,6 +46,13 @@ class Members:
         self.known.set()
         for listener in self.listeners:
             listener()
+
+    async def told(self) -> None:
+        """Returns once the members are known, or after a while without them: at the agent's start."""
+        if not self.known.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    await self.known.wait()
 
     def alive_servers(self, datacenter: str = "") -> list[gossip_pb2.Member]:
         """Living servers, of one datacenter when it is given."""
@@ -75,6 +84,13 @@ class Gossip:
         """Errors: HttpError when gossipd does not run."""
         try:
             return stubs.gossip(self._daemon.channel())
+        except DaemonNotRunning as error:
+            raise HttpError(str(error)) from None
+
+    async def started_stub(self) -> Any:
+        """The same, after waiting for gossipd's first start."""
+        try:
+            return stubs.gossip(await self._daemon.started(START_TIMEOUT_S))
         except DaemonNotRunning as error:
             raise HttpError(str(error)) from None
 

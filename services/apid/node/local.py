@@ -21,6 +21,7 @@ log = logging.getLogger("agent.http")
 RECONNECT_DELAY_S = 0.05
 MAX_RECONNECT_DELAY_S = 0.5
 CALL_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 5.0
 # How long the copy may lag behind a change before checkd is asked for everything.
 COPY_TIMEOUT_S = 1.0
 _CHANGES = {
@@ -84,9 +85,11 @@ class LocalAgent:
         return self._changed
 
     async def wait_known(self) -> None:
-        """Returns once there is a copy, or after a while without one."""
+        """Returns once there is a copy, or after a while without one: at the agent's start."""
+        if self._known:
+            return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(COPY_TIMEOUT_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 while not self._known:
                     await self._changed.wait()
 
@@ -94,9 +97,10 @@ class LocalAgent:
         """One change. Errors: HttpError with the status and text that checkd gives."""
         stream = self._updates if method == "UpdateTtl" else self._registrations
         try:
+            await self._daemon.started(START_TIMEOUT_S)
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 answer = await stream.submit((_CHANGES[method], request))
-        except StreamDown as down:
+        except (StreamDown, DaemonNotRunning) as down:
             raise HttpError(str(down)) from None
         except TimeoutError:
             raise HttpError("checkd: Deadline Exceeded") from None
@@ -114,6 +118,7 @@ class LocalAgent:
 
     async def settle(self) -> None:
         """Returns once the copy shows every change that was made through this apid. Errors: HttpError."""
+        await self.wait_known()
         if self._wanted_version <= self.version:
             return
         wanted_version = self._wanted_version
@@ -129,7 +134,7 @@ class LocalAgent:
 
     async def _ask(self, method: str, request: Any) -> Any:
         try:
-            stub = stubs.local_agent(self._daemon.channel())
+            stub = stubs.local_agent(await self._daemon.started(START_TIMEOUT_S))
             return await getattr(stub, method)(request, metadata=self.metadata, timeout=CALL_TIMEOUT_S)
         except DaemonNotRunning as error:
             raise HttpError(str(error)) from None

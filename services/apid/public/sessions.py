@@ -27,7 +27,7 @@ class SessionsServicer(session_pb2_grpc.SessionsServicer):
     ) -> session_pb2.SessionCreateResponse:
         fields: dict[str, Any] = {
             "Name": request.name,
-            "Node": request.node,
+            "Node": request.node or None,
             "Behavior": request.behavior or None,
             "TTL": request.ttl,
             "ServiceChecks": [{"ID": check_id} for check_id in request.service_checks] or None,
