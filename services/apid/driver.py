@@ -129,6 +129,8 @@ class Apid:
             return EXIT_CANNOT_LISTEN
         self._handle_signals()
         node = self._node
+        # Who gets an answer may join this agent to others at once, and others to it.
+        await node.gossip.started()
         await self._http.listen(sockets)
         if secure_sockets:
             await self._http.listen(secure_sockets, self._tls, self._config.limits.https_handshake_timeout_ns / 1e9)

@@ -139,21 +139,24 @@ class CheckDaemon:
         await self._gossipd.close()
         await self.driver.runners.close()
 
-    def reload(self, config: RuntimeConfig) -> None:
+    def reload(self, config: RuntimeConfig) -> list[str]:
         """Take over a new configuration: only definitions that differ are touched, statuses stay.
 
-        Raises FileDefinitionError when a definition is wrong; then nothing has changed.
+        Returns what could not be registered. Raises FileDefinitionError when a definition is wrong; then nothing has
+        changed.
         """
         services, checks = file_definitions(config)
         self.config = config
         node = self.driver.node
         node.reconfigure(settings_of(config))
-        for failure in apply_files(node, services, checks, moment()):
+        failures = apply_files(node, services, checks, moment())
+        for failure in failures:
             log.error(failure)
         self._catalog = Catalog(self._forward, identity_of(config))
         self.syncer.reconfigure(config, self._catalog)
         self._metrics.reconfigure(config.telemetry)
         self.driver.change_now(lambda _: None)
+        return failures
 
     def _keep(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -239,12 +242,15 @@ async def serve(config: RuntimeConfig, link: SupervisorLink | None) -> int:
     return 0
 
 
-def _reload(daemon: CheckDaemon) -> None:
+def _reload(daemon: CheckDaemon) -> str:
+    """Returns what went wrong, or nothing."""
     path = config_path(daemon.config.data_dir)
     try:
-        daemon.reload(RuntimeConfig.load(path))
+        failures = daemon.reload(RuntimeConfig.load(path))
     except (FileDefinitionError, OSError, ValueError) as error:
         log.error("Failed to reload configs: error=%s", json.dumps(str(error)))
+        return str(error)
+    return "; ".join(failures)
 
 
 def run(config: RuntimeConfig, link: SupervisorLink | None) -> int:

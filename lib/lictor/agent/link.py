@@ -6,7 +6,8 @@ Lines either way are one of three shapes:
   (once a second from its event loop; none for a while means it hangs), `fatal` with `error` (a restart cannot help:
   the agent prints the text and ends with exit code 1). Supervisor to child: `reload` (the configuration changed:
   read `<data_dir>/run/config.json` again; the link itself applies its `log_level`), `monitors` (who reads the log from
-  outside; the link sees to it), `stop` (end now).
+  outside; the link sees to it), `stop` (end now). A child tells `reloaded` when it has done what `reload` asks, with an
+  `error` that is empty when all went well: who asked for the reload is answered after that.
 * a request, `{"ask": NAME, "id": N, ...}`: answered with a reply of the same number. Child to supervisor: `reload`,
   `leave` (a user asked over HTTP), `monitor` and `unmonitor` (see `lictor.agent.monitor`). Supervisor to child, on a
   graceful leave: `leave` to raftd (hand over leadership, take this server out of the Raft configuration), `leave` to
@@ -33,7 +34,7 @@ ASK_TIMEOUT_S = 30.0
 MAX_LINE_BYTES = 64 * 1024
 
 Message = dict[str, Any]
-EventHandler = Callable[[Message], None]
+EventHandler = Callable[[Message], object]
 RequestHandler = Callable[[Message], Awaitable[Message | None]]
 
 log = logging.getLogger("agent.link")
@@ -68,7 +69,10 @@ class SupervisorLink:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_event(self, name: str, handler: EventHandler) -> None:
-        """Call `handler` on the loop whenever the supervisor tells this event."""
+        """Call `handler` on the loop whenever the supervisor tells this event.
+
+        A text that the handler of `reload` returns is what went wrong.
+        """
         self._events[name] = handler
 
     def on_request(self, name: str, handler: RequestHandler) -> None:
@@ -166,8 +170,10 @@ class SupervisorLink:
                 logs.set_monitors([logs.Monitor(*monitor) for monitor in message["monitors"]])
             elif message["event"] == "reload" and "log_level" in message:
                 logs.set_level(logs.level_number(message["log_level"]))
-            if handler := self._events.get(message["event"]):
-                handler(message)
+            handler = self._events.get(message["event"])
+            outcome = handler(message) if handler is not None else None
+            if message["event"] == "reload":
+                self.tell("reloaded", error=outcome if isinstance(outcome, str) else "")
         elif "reply" in message:
             future = self._waiting.get(message["reply"])
             if future is not None and not future.done():

@@ -55,6 +55,7 @@ STOP_GRACE_NS = 600_000_000
 LEAVE_TIMEOUT_NS = 15 * SECOND_NS
 LEFT_TIMEOUT_NS = 5 * SECOND_NS
 REPLY_GRACE_NS = 200_000_000
+RELOADED_TIMEOUT_NS = 5 * SECOND_NS
 LONGEST_SLEEP_NS = 60 * SECOND_NS
 MAX_PENDING_ASKS = 64
 MAX_MONITORS = 32
@@ -91,6 +92,9 @@ class Supervisor:
         self._daemons_of = daemons_of
         self._daemons = daemons_of(config)
         self._reload = reload
+        self._reloading: set[str] = set()
+        """Who has not told yet that it has taken over the configuration."""
+        self._reload_errors: list[str] = []
         self._announce = announce
         self._selector = selectors.DefaultSelector()
         self._children: dict[str, Child] = {}
@@ -117,12 +121,16 @@ class Supervisor:
             # Collecting meanwhile would take time and leave holes in pages, which children fill and so copy.
             gc.disable()
             preload()
-            first, *others = self._daemons
-            self._start(first)
-            # The first comes up while what the others need is imported.
-            for name in others:
+            names = list(self._daemons)
+            # The first two answer and join: they come up while what the others need is imported. The others share more
+            # memory for being forked after all of it.
+            self._start(names[0])
+            for name in names[1:2]:
                 self._load(name)
-            for name in others:
+                self._start(name)
+            for name in names[2:]:
+                self._load(name)
+            for name in names[2:]:
                 self._start(name)
             gc.enable()
             return self._serve()
@@ -215,14 +223,17 @@ class Supervisor:
             notify.notify(notify.READY)
             return str(error)
         self.config = config
+        self._reloading = set(self._children)
+        self._reload_errors = []
         for child in self._children.values():
             child.send({"event": "reload", "log_level": config.log.level})
         for name, run in self._daemons_of(config).items():
             if name not in self._daemons:
                 self._daemons[name], self._watches[name] = run, self._new_watch()
                 self._start(name)
+        self._pump_until(lambda: self._reloading.isdisjoint(self._children), RELOADED_TIMEOUT_NS)
         notify.notify(notify.READY)
-        return ""
+        return "; ".join(self._reload_errors)
 
     def _leave(self) -> bool:
         """Take the node out of the cluster in Consul's order; False when it could not be done in time."""
@@ -385,6 +396,10 @@ class Supervisor:
             child.ready = True
             watch.ready()
             self._maybe_announce()
+        elif message.get("event") == "reloaded":
+            self._reloading.discard(child.name)
+            if error := message.get("error"):
+                self._reload_errors.append(str(error))
         elif message.get("event") == "fatal":
             self._failure = str(message.get("error", "")) or f"{child.name} failed"
 

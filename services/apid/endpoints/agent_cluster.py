@@ -127,6 +127,7 @@ class AgentClusterEndpoints:
             await self._node.link.ask("reload", timeout_s=RELOAD_TIMEOUT_S)
         except LinkError as error:
             raise HttpError(f"Failed to reload configs: {error}") from None
+        await self._node.local.refresh()
         return Response(200)
 
     def set_token(self, request: Request) -> Response:

@@ -87,6 +87,11 @@ class Gossip:
         except DaemonNotRunning as error:
             raise HttpError(str(error)) from None
 
+    async def started(self) -> None:
+        """Returns when gossipd listens, or after a while without it."""
+        with contextlib.suppress(DaemonNotRunning):
+            await self._daemon.started(START_TIMEOUT_S)
+
     async def started_stub(self) -> Any:
         """The same, after waiting for gossipd's first start."""
         try:

@@ -116,6 +116,10 @@ class LocalAgent:
         body: bytes = answer.history_json
         return body
 
+    async def refresh(self) -> None:
+        """Brings the copy up to date with what was changed past this apid. Errors: HttpError."""
+        self._take(await self._ask("Snapshot", agent_pb2.LocalSnapshotRequest()))
+
     async def settle(self) -> None:
         """Returns once the copy shows every change that was made through this apid. Errors: HttpError."""
         await self.wait_known()
@@ -127,7 +131,7 @@ class LocalAgent:
                 while self.version < wanted_version:
                     await self._changed.wait()
         except TimeoutError:
-            self._take(await self._ask("Snapshot", agent_pb2.LocalSnapshotRequest()))
+            await self.refresh()
             # What is asked for afterwards shows the change, whatever checkd counts from.
             if self._wanted_version == wanted_version:
                 self._wanted_version = 0
