@@ -30,7 +30,8 @@ from lictor.pb.lictor.v1 import (
     session_pb2_grpc,
 )
 from tests.apid.watch_client import knows_leader
-from tests.compat.programs import need, node_client
+from tests.compat.programs import node_client
+from tests.needs import need
 from tools.agents import Agent, free_ports, make_agent, running, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent

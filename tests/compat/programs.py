@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.needs import need
 from tools.agents import ROOT
 
 PYTHON_CLIENTS = {
@@ -34,14 +35,6 @@ CACHE = ROOT / ".venv" / "compat"
 INSTALL_TIMEOUT_S = 170
 STOP_TIMEOUT_S = 10
 LOG_TAIL_BYTES = 6000
-MORE_FOLDERS = "/usr/sbin:/sbin:/usr/lib/postgresql/15/bin"
-
-
-def need(program: str) -> str:
-    """The path of one of Debian's programs."""
-    path = shutil.which(program, path=f"{os.environ['PATH']}:{MORE_FOLDERS}")
-    assert path is not None, f"{program} is not installed (.ci/run says which packages the tests need)"
-    return path
 
 
 def installed(name: str, command: list[str]) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.programs import need
+from tests.needs import need
 from tools.agents import Agent
 
 PLAYBOOK = Path(__file__).parent / "clients" / "playbook.yml"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.programs import need, node_client, python_client
+from tests.compat.programs import node_client, python_client
+from tests.needs import need
 from tools.agents import Agent
 
 SCENARIO_TIMEOUT_S = 40

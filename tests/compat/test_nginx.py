@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.compat.backends import ASK_TIMEOUT_S, Backends
-from tests.compat.programs import need, program
+from tests.compat.programs import program
+from tests.needs import need
 from tools.agents import ROOT, Agent, free_ports, wait_until
 
 REQUESTS = 24

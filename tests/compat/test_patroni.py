@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.programs import Program, need, program, python_client
+from tests.compat.programs import Program, program, python_client
+from tests.needs import need
 from tools.agents import Agent, free_ports, temporary_folder, wait_until
 
 # PostgreSQL refuses to run as root; this account cannot read root's folders: Debian's Python, a copy of Patroni.

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.compat.backends import Backends
-from tests.compat.programs import need, program
+from tests.compat.programs import program
+from tests.needs import need
 from tools.agents import ROOT, Agent, free_ports, wait_until
 
 SHIPPED = ROOT / "deploy" / "prometheus" / "prometheus.yml"

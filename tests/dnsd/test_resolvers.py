@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,18 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.dnsd.running import RunningState, WriterProcess, configuration, running, writing
+from tests.needs import need
 from tools.agents import free_ports, temporary_folder
 
 DEADLINE_S = 60.0
 """Far more than any of this takes, so that a busy machine only makes it slow."""
 STEP_S = 0.05
-
-
-def need(program: str) -> str:
-    """The program's path."""
-    path = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-    assert path is not None, f"{program} is not installed (.ci/run says which packages the tests need)"
-    return path
 
 
 @pytest.fixture(scope="module")

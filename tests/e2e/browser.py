@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.needs import need
 from tools.agents import free_ports, wait_until
 
 ARGUMENTS = (
@@ -78,7 +79,8 @@ def browser() -> Iterator[Browser]:
     driver = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="lictor-browser-", ignore_cleanup_errors=True) as profile:
         log = Path(profile) / "driver.log"
-        process = subprocess.Popen(["chromedriver", f"--port={port}", f"--log-path={log}"], stdout=subprocess.DEVNULL)
+        argv = [need("chromedriver"), f"--port={port}", f"--log-path={log}"]
+        process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
         try:
             wait_until("chromedriver runs", lambda: runs(driver), 60)
             options = {"args": [*ARGUMENTS, f"--user-data-dir={profile}/data"]}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lictor.state.commands import KV
+from tests.needs import missing
 from tests.raftd.servers import Client, ServerProcess, eventually, keys_in, leader_of
 
 DISK_BYTES = 24 << 20
@@ -33,7 +34,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "lictor-test", str(disk)]
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small file system needs root")
+        missing("mounting a small file system needs root")
     yield disk
     subprocess.run(["umount", "-l", str(disk)], check=True)
 

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,15 +10,10 @@ from typing import Any
 
 from tests.gossipd.pools import PORT
 from tests.gossipd.waiting import until_async
+from tests.needs import need
 
 RPC_PORT = 27373
 COMMAND_TIMEOUT_S = 15.0
-
-
-def serf_program() -> str:
-    program = shutil.which("serf", path="/usr/bin:/usr/sbin:/usr/local/bin")
-    assert program is not None, "these tests need Debian's package `serf`"
-    return program
 
 
 class SerfAgent:
@@ -58,7 +52,7 @@ class SerfAgent:
             arguments.append(f"-join={join}:{PORT}")
         with self.log.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
-                serf_program(), *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
+                need("serf"), *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
             )
         await until_async(self._is_up, f"{self.name} answers; see {self.log}")
 
@@ -68,7 +62,7 @@ class SerfAgent:
 
     async def _run(self, command: str, *arguments: str) -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
-            serf_program(),
+            need("serf"),
             command,
             f"-rpc-addr={self.host}:{RPC_PORT}",
             *arguments,
