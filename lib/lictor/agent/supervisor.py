@@ -22,6 +22,7 @@ from lictor import logs
 from lictor.agent import notify
 from lictor.agent.child import Child, Launcher, Run, fork
 from lictor.agent.link import Message
+from lictor.agent.pages import release_read_only
 from lictor.agent.restart import SECOND_NS, Watch
 from lictor.config.runtime import RuntimeConfig, config_path
 
@@ -407,6 +408,7 @@ class Supervisor:
         if self._announced or not all(watch.ever_ready for watch in self._watches.values()):
             return
         self._announced = True
+        release_read_only()
         notify.notify(notify.READY)
         self._announce()
 
