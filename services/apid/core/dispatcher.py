@@ -16,6 +16,7 @@ from apid.core.message import HTML, JSON, OCTETS, Answer, HeaderList, Request, R
 from apid.core.parameters import has_broken_escape, parse_query
 from apid.core.policy import BlockedPaths, WriteSources
 from apid.core.routes import Operation, Redirect, Route, RouteTable
+from lictor.state.gotext import format_duration
 
 log = logging.getLogger("agent.http")
 
@@ -108,6 +109,7 @@ class Dispatcher:
             return self._later(request, answer, found, started_s)
         if meters is not None:
             meters.find(found.pattern, request.method).answered(request, answer, started_s)
+            _log_answer(request, meters.clock() - started_s)
         return self._finish(request, answer)
 
     async def _later(self, request: Request, answer: Awaitable[Response], route: Route, started_s: float) -> Response:
@@ -117,6 +119,7 @@ class Dispatcher:
             response = self.refusal(request, error)
         if self.meters is not None:
             self.meters.find(route.pattern, request.method).answered(request, response, started_s)
+            _log_answer(request, self.meters.clock() - started_s)
         return self._finish(request, response)
 
     def meter_of_kept(self, request: Request, response: Response) -> Any:
@@ -242,6 +245,12 @@ def quote_path(path: str) -> str:
     from urllib.parse import quote
 
     return quote(path.encode("utf-8", "surrogateescape"), safe="/$&+,:;=@!'()*~")
+
+
+def _log_answer(request: Request, latency_s: float) -> None:
+    if log.isEnabledFor(logging.DEBUG) and not request.internal:
+        latency = format_duration(round(latency_s * 1e9))
+        log.debug("Request finished: method=%s url=%s from=%s latency=%s", *_described(request), latency)
 
 
 def log_failure(request: Request, error: Exception, status: int) -> None:

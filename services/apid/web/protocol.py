@@ -117,7 +117,8 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._between_requests and self._task is None and data.startswith(GET_METHOD):
             cached = self.lane.cache.get(data)
-            if cached is not None and not self._dropping and not self.flow.write_paused:
+            # What is kept is not logged: with debug output every request is answered anew.
+            if cached is not None and not (self._dropping or self.flow.write_paused or log.isEnabledFor(logging.DEBUG)):
                 started_s = 0.0 if cached.uses & MEASURED_MASK else perf_counter()
                 if cached.fresh():
                     self.transport.write(b"".join((cached.head, self.lane.date.get(), cached.rest)))
