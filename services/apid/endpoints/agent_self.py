@@ -6,6 +6,7 @@ import asyncio
 import resource
 import sys
 import threading
+import time
 from typing import Any
 
 import grpc
@@ -22,8 +23,11 @@ from lictor.rpc import DaemonNotRunning
 from lictor.state.gotext import quote
 from lictor.version import BUILD
 
-# The answer goes out with what came back in this time: it is asked first of all, before everything runs.
+# The answer goes out with what came back in this time.
 PARTS_TIMEOUT_S = 0.3
+# It is asked first of all, before everything runs: for a while after the start no part is waited for longer than this.
+STARTING_S = 2.0
+STARTING_TIMEOUT_S = 0.05
 COORDINATE_DIMENSIONS = 8
 INITIAL_ERROR = 1.5
 INITIAL_HEIGHT = 1e-05
@@ -35,6 +39,7 @@ class AgentSelfEndpoints:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._started_s = time.monotonic()
 
     def routes(self) -> list[Route]:
         return [
@@ -127,18 +132,21 @@ class AgentSelfEndpoints:
         )
         return member_dict(own)
 
+    def _parts_timeout_s(self) -> float:
+        return STARTING_TIMEOUT_S if time.monotonic() - self._started_s < STARTING_S else PARTS_TIMEOUT_S
+
     async def _raft(self) -> raft_pb2.StatusResponse | None:
         if not self._node.config.server_mode:
             return None
         try:
-            async with asyncio.timeout(PARTS_TIMEOUT_S):
+            async with asyncio.timeout(self._parts_timeout_s()):
                 return await self._node.consensus.status()
         except (DaemonNotRunning, grpc.aio.AioRpcError, TimeoutError):
             return raft_pb2.StatusResponse()
 
     async def _gossip_stats(self) -> gossip_pb2.StatsResponse:
         try:
-            async with asyncio.timeout(PARTS_TIMEOUT_S):
+            async with asyncio.timeout(self._parts_timeout_s()):
                 gossip = self._node.gossip
                 answer: gossip_pb2.StatsResponse = await gossip.stub().Stats(
                     gossip_pb2.StatsRequest(), metadata=gossip.metadata
@@ -154,7 +162,7 @@ class AgentSelfEndpoints:
             vec=[0.0] * COORDINATE_DIMENSIONS, error=INITIAL_ERROR, adjustment=0.0, height=INITIAL_HEIGHT
         )
         try:
-            async with asyncio.timeout(PARTS_TIMEOUT_S):
+            async with asyncio.timeout(self._parts_timeout_s()):
                 gossip = self._node.gossip
                 request = gossip_pb2.CoordinatesRequest(pool=gossip_pb2.POOL_LAN, local_only=True)
                 answer = await gossip.stub().Coordinates(request, metadata=gossip.metadata)
