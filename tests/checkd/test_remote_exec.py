@@ -156,7 +156,7 @@ async def test_only_the_meant_run_it_and_once(tmp_path: Path) -> None:
 
 
 async def test_without_a_job_or_a_living_session_nothing_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="agent")
     async with cluster(tmp_path) as made:
         made.fire(None)
         await until("the job is missed", lambda: "remote exec aborted, job spec missing" in caplog.text)
