@@ -234,7 +234,7 @@ def host_rounds(running: Lab, rounds: int) -> list[Distribution]:
 
 
 SERVICE_ROUNDS = 50
-HOST_ROUNDS = 10
+HOST_ROUNDS = 50
 
 
 def bench_detection() -> None:

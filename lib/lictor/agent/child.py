@@ -128,6 +128,8 @@ def _in_child(
         before_run()
         close_all_but({*STANDARD_DESCRIPTORS, end.fileno()})
         logs.setup(config.log)
+        if isinstance(run, Launcher):
+            run.load()
         gc.enable()
         code = run(config, SupervisorLink(end))
     except SystemExit as error:

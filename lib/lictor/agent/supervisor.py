@@ -55,6 +55,8 @@ STOP_GRACE_NS = 600_000_000
 """How long daemons get to end by themselves; with this a server is gone within a second of SIGINT."""
 LEAVE_TIMEOUT_NS = 15 * SECOND_NS
 LEFT_TIMEOUT_NS = 5 * SECOND_NS
+FIRST_ANSWER_NS = 500_000_000
+"""How long the daemons that come third and later wait for the first two."""
 REPLY_GRACE_NS = 200_000_000
 RELOADED_TIMEOUT_NS = 5 * SECOND_NS
 LONGEST_SLEEP_NS = 60 * SECOND_NS
@@ -123,12 +125,13 @@ class Supervisor:
             gc.disable()
             preload()
             names = list(self._daemons)
-            # The first two answer and join: they come up while what the others need is imported. The others share more
-            # memory for being forked after all of it.
-            self._start(names[0])
+            # The first two answer and join. The first has most to import, and does so itself beside the second; the
+            # others wait until both have the processors no more.
+            self._start(names[0], loaded=False)
             for name in names[1:2]:
-                self._load(name)
                 self._start(name)
+            self._pump_until(lambda: self._settled(names[:2]), FIRST_ANSWER_NS)
+            # These share more memory for being forked after all that they need is imported.
             for name in names[2:]:
                 self._load(name)
             for name in names[2:]:
@@ -141,6 +144,12 @@ class Supervisor:
         finally:
             self._stop()
             self._unlisten()
+
+    def _settled(self, names: Sequence[str]) -> bool:
+        """Whether these daemons are up, or something else is to be done first."""
+        if self._failure or self._signals:
+            return True
+        return all(self._watches[name].ever_ready for name in names)
 
     def _serve(self) -> int:
         while True:
@@ -282,9 +291,10 @@ class Supervisor:
             raise Forced
         return False
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str, loaded: bool = True) -> None:
         self._due.pop(name, None)
-        self._load(name)
+        if loaded:
+            self._load(name)
         # What exists now is out of the garbage collector's sight, so that its pages stay shared.
         gc.freeze()
         child = fork(name, self._daemons[name], self.config, self._forget)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from lictor.config.goflags import FlagSet
 
 USAGE = """
@@ -22,6 +24,8 @@ def define(flags: FlagSet) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the agent; returns its exit code."""
+    # Importing makes no garbage; the supervisor turns collecting on again when all daemons run.
+    gc.disable()
     from lictor.agent.main import main as run_agent
 
     return run_agent(arguments)
