@@ -24,6 +24,8 @@ from lictor.config.runtime import RuntimeConfig, config_path
 
 BEAT_TIMEOUT_NS = 2 * SECOND_NS
 START_TIMEOUT_NS = 3 * SECOND_NS
+SLOW_START_S = 0.3
+PATIENT_NS = 20 * SECOND_NS
 
 
 def daemon(kind: str, config: RuntimeConfig, link: SupervisorLink | None) -> int:
@@ -38,6 +40,10 @@ def daemon(kind: str, config: RuntimeConfig, link: SupervisorLink | None) -> int
     if kind == "silent":
         write(directory / "silent.pid", str(os.getpid()))
         time.sleep(600)
+    if kind == "slow":
+        time.sleep(SLOW_START_S)
+    if kind == "third":
+        record(directory, f"third: slow is {'up' if (directory / 'slow.pid').exists() else 'not up yet'}")
     return asyncio.run(steady(kind, directory, config, link))
 
 
@@ -118,6 +124,8 @@ def main() -> int:
     )
     config.save(config_path(directory))
     logs.setup(config.log)
+    if "third" in kinds:
+        supervisor.FIRST_ANSWER_NS = PATIENT_NS
     daemons: dict[str, Run] = {kind: functools.partial(daemon, kind) for kind in kinds}
 
     def reload(running: RuntimeConfig) -> RuntimeConfig:

@@ -156,6 +156,12 @@ def test_a_daemon_holds_no_descriptor_of_the_supervisor(tmp_path: Path) -> None:
         assert is_running(second)
 
 
+def test_the_third_daemon_starts_when_the_first_two_are_up(tmp_path: Path) -> None:
+    with agent_of(tmp_path, "first", "slow", "third") as agent:
+        agent.pid("third")
+        assert agent.journal() == ["third: slow is up"]
+
+
 def test_leaving_asks_the_daemons_in_consuls_order(tmp_path: Path) -> None:
     with agent_of(tmp_path, "gossipd", "apid") as agent:
         agent.pid("gossipd")
