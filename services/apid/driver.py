@@ -15,6 +15,8 @@ import grpc.aio
 
 from apid.core.dispatcher import Dispatcher
 from apid.endpoints.table import all_routes
+from apid.node.access import Access
+from apid.node.agent_tokens import AgentTokens
 from apid.node.consensus import Consensus
 from apid.node.context import Node
 from apid.node.distances import Distances
@@ -63,19 +65,23 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None, worker: int =
     consensus = Consensus(config.data_dir, config.performance.rpc_hold_timeout_ns)
     gossip = Gossip(config.data_dir, with_wan=config.server_mode)
     local = LocalAgent(config.data_dir)
+    tokens = AgentTokens(config.acl.tokens)
+    access = Access(config, tokens, state, changes, consensus) if config.acl.enabled else None
     return Node(
         config=config,
         state=state,
         changes=changes,
         consensus=consensus,
-        reads=Reads(config, state, changes, consensus),
+        reads=Reads(config, state, changes, consensus, access),
         gossip=gossip,
         local=local,
-        forwarder=Forwarder(config, gossip),
+        forwarder=Forwarder(config, gossip, tokens),
         distances=Distances(gossip, config.datacenter),
         events=Events(config.data_dir, config.node_name, local),
         metrics=AgentMetrics(config.data_dir, config.server_mode, config.node_name, others),
         link=link,
+        tokens=tokens,
+        access=access,
     )
 
 

@@ -143,9 +143,9 @@ class ForwardServicer(forward_pb2_grpc.ForwardServicer):
         if path is None:
             return Response(400)
         target = raw_path + (b"?" + query if query else b"")
-        request = Request(
-            message.method, path, query, headers, message.body, message.remote_address, target, message.hops
-        )
+        # Whoever comes from outside has passed another agent: ours lends its token to its own clients only.
+        hops = max(1, message.hops) if self._for_peers else message.hops
+        request = Request(message.method, path, query, headers, message.body, message.remote_address, target, hops)
         request.internal = True
         return self._dispatcher.dispatch(request)
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from apid.core.access import Unresolved
 from apid.core.encoding import accepts_gzip, gzip, indent
 from apid.core.errors import HttpError, MethodNotAllowed, PrefixedBadRequest
 from apid.core.message import HTML, JSON, OCTETS, Answer, HeaderList, Request, Response, text_response
@@ -103,6 +104,8 @@ class Dispatcher:
         started_s = meters.clock() if meters is not None else 0.0
         try:
             answer = self._route(request, found)
+        except Unresolved as unresolved:
+            answer = self._resolved(request, found, unresolved)
         except Exception as error:
             answer = self.refusal(request, error)
         if not isinstance(answer, Response):
@@ -115,12 +118,27 @@ class Dispatcher:
     async def _later(self, request: Request, answer: Awaitable[Response], route: Route, started_s: float) -> Response:
         try:
             response = await answer
+        except Unresolved as unresolved:
+            response = await self._resolved(request, route, unresolved)
         except Exception as error:
             response = self.refusal(request, error)
         if self.meters is not None:
             self.meters.find(route.pattern, request.method).answered(request, response, started_s)
             _log_answer(request, self.meters.clock() - started_s)
         return self._finish(request, response)
+
+    async def _resolved(self, request: Request, route: Route, unresolved: Unresolved) -> Response:
+        """The answer once it is known what the request may do; that may change while the answer is awaited."""
+        while True:
+            try:
+                if unresolved.wait is not None:
+                    await unresolved.wait()
+                answer = self._route(request, route)
+                return answer if isinstance(answer, Response) else await answer
+            except Unresolved as again:
+                unresolved = again
+            except Exception as error:
+                return self.refusal(request, error)
 
     def meter_of_kept(self, request: Request, response: Response) -> Any:
         """What counts the further uses of an answer that is kept; None when nothing is counted."""

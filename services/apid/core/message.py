@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
+from apid.core.access import Ticket
 from apid.core.parameters import parse_query
 
 HeaderList: TypeAlias = list[tuple[bytes, bytes]]
@@ -23,7 +24,7 @@ class Request:
 
     `path` is percent-decoded once (bytes that are not UTF-8 as surrogate escapes), `target` the path and query as
     sent, `tail` what follows the route's pattern. Header names are lower case. `remote_address` is the client's IP,
-    empty on a Unix socket.
+    empty on a Unix socket. `ticket` keeps what the request may do, once that was asked.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Request:
         "remote_address",
         "tail",
         "target",
+        "ticket",
     )
 
     def __init__(
@@ -63,6 +65,7 @@ class Request:
         self.hops = hops
         self.tail = ""
         self.internal = False
+        self.ticket: Ticket | None = None
         self._params: dict[str, list[str]] | None = None
 
     @property
@@ -107,15 +110,14 @@ class Request:
         """The ACL token: `?token=`, then X-Consul-Token, then a bearer token."""
         if self.query and (token := self.get("token")):
             return token
-        bearer = ""
+        authorization = ""
         for key, value in self.headers:
-            if key == b"x-consul-token":
-                return value.decode("latin-1").strip()
-            if key == b"authorization":
-                scheme, _, rest = value.decode("latin-1").partition(" ")
-                if scheme.lower() == "bearer":
-                    bearer = rest.strip()
-        return bearer
+            if key == b"x-consul-token" and (token := value.decode("latin-1").strip()):
+                return token
+            if key == b"authorization" and not authorization:
+                authorization = value.decode("latin-1")
+        scheme, _, rest = authorization.partition(" ")
+        return rest.strip().partition(" ")[0] if scheme.lower() == "bearer" else ""
 
 
 class Response:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from apid.core.access import Ticket
 from apid.core.errors import BadRequest
 from apid.core.message import Request
 from apid.core.parameters import parse_int, parse_uint
@@ -29,7 +30,10 @@ class CacheControl:
 
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
-    """One read. `min_index` above 0 blocks until the result's index exceeds it, for at most `wait_ns` (0: default)."""
+    """One read. `min_index` above 0 blocks until the result's index exceeds it, for at most `wait_ns` (0: default).
+
+    With a `ticket` it only goes on for as long as the request's rights stay what they were.
+    """
 
     stale: bool = False
     consistent: bool = False
@@ -38,6 +42,7 @@ class ReadRequest:
     min_index: int = 0
     wait_ns: int = 0
     cache_control: CacheControl = CacheControl()
+    ticket: Ticket | None = None
 
     @property
     def level(self) -> str:

@@ -88,9 +88,8 @@ class WatchEndpoints:
             await self._ready(options, max(known))
             applied = node.state.raft().applied_index
             known = [index if index <= applied else 0 for index in known]
-        authorizer = node.authorizer(request)
-        rights = "" if authorizer.allows_all else request.token()
-        subscription = self.watching.subscribe(topics, known, lambda: node.authorizer(request), rights, interval_s)
+        rights = "" if node.access is None else node.access.secret_of(request)
+        subscription = self.watching.subscribe(topics, known, lambda: node.authorizer_now(request), rights, interval_s)
         try:
             first = await subscription.next(KEEP_ALIVE_S)
         except QueryError as error:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apid.core.message import Request
+from apid.node.access import Access
+from apid.node.agent_tokens import AgentTokens
 from apid.node.consensus import Consensus
 from apid.node.distances import Distances
 from apid.node.events import Events
@@ -17,6 +19,7 @@ from apid.node.reading import Reads
 from apid.node.state import Changes, StateReader
 from lictor.acl import ALLOW_ALL, Authorizer
 from lictor.config.runtime import RuntimeConfig
+from lictor.state.rows import ACLToken
 
 if TYPE_CHECKING:
     from lictor.agent.link import SupervisorLink
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Node:
-    """One apid's surroundings. `config` is replaced on reload."""
+    """One apid's surroundings. `config` is replaced on reload; `access` is None while access control is off."""
 
     config: RuntimeConfig
     state: StateReader
@@ -38,7 +41,23 @@ class Node:
     events: Events
     metrics: AgentMetrics
     link: SupervisorLink | None
+    tokens: AgentTokens
+    access: Access | None = None
 
     def authorizer(self, request: Request) -> Authorizer:
-        """What the request's token may do."""
-        return ALLOW_ALL
+        """What the request's token may do; ask before anything is done for the request.
+
+        Errors: HttpError when the token is unknown; Unresolved, which the dispatcher takes care of.
+        """
+        access = self.access
+        return ALLOW_ALL if access is None else access.authorizer(request)
+
+    def authorizer_now(self, request: Request) -> Authorizer:
+        """What the request's token may do by now: for answers that go on and on. Errors: HttpError."""
+        access = self.access
+        return ALLOW_ALL if access is None else access.renewed(request)
+
+    def identity(self, request: Request) -> ACLToken | None:
+        """The token that the request is made with, where one stands behind it. Errors: as `authorizer`."""
+        access = self.access
+        return None if access is None else access.grant(request).token

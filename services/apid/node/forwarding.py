@@ -19,6 +19,7 @@ from apid.core.errors import HttpError, NoPathToDatacenter, NoServers
 from apid.core.message import AGENT_HEADER, HeaderList, Request, Response, text_response
 from apid.core.routes import Operation
 from apid.core.translation import translated, translated_execution
+from apid.node.agent_tokens import AgentTokens
 from apid.node.batching import StreamDown
 from apid.node.gossip import Gossip, Members
 from apid.node.server_link import ServerLink
@@ -64,12 +65,13 @@ Call = Callable[[ServerLink, forward_pb2.HttpRequest, Request], Awaitable[Respon
 class Forwarder:
     """Knows the servers of this and other datacenters and keeps channels to those in use."""
 
-    def __init__(self, config: RuntimeConfig, gossip: Gossip) -> None:
+    def __init__(self, config: RuntimeConfig, gossip: Gossip, tokens: AgentTokens | None = None) -> None:
         self._datacenter = config.datacenter
         self._server_mode = config.server_mode
         self._node_name = config.node_name
         self._max_wait_s = config.max_query_time_ns / 1e9
         self._gossip = gossip
+        self._tokens = tokens
         self._random = random.Random()
         self._hold_timeout_s = config.performance.rpc_hold_timeout_ns / 1e9
         self._translate = config.http.translate_wan_addrs
@@ -204,6 +206,10 @@ class Forwarder:
             if name in PASSED_ON
         ]
         headers.append(forward_pb2.Header(name=AGENT_HEADER.decode(), value=agent))
+        default = self._tokens.default if self._tokens is not None else ""
+        if default and not request.hops and not request.token():
+            # Where it arrives nobody else's default token is put in its place.
+            headers.append(forward_pb2.Header(name="x-consul-token", value=default))
         return forward_pb2.HttpRequest(
             method=request.method,
             path=path.decode("latin-1"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
@@ -18,6 +18,7 @@ from apid.core.dispatcher import log_failure
 from apid.core.errors import HttpError
 from apid.core.message import JSON, Answer, HeaderList, Request, Response, text_response
 from apid.core.read_options import INDEX_WAIT_FRACTION, ReadRequest, parse_read, wait_limit_ns
+from apid.node.access import Access
 from apid.node.consensus import Consensus
 from apid.node.query_cache import CacheState, QueryCache
 from apid.node.state import Changes, StateReader
@@ -84,18 +85,27 @@ BARE_ERRORS = ReadStyle()
 class Reads:
     """Runs queries for endpoints."""
 
-    def __init__(self, config: RuntimeConfig, state: StateReader, changes: Changes, consensus: Consensus) -> None:
+    def __init__(
+        self,
+        config: RuntimeConfig,
+        state: StateReader,
+        changes: Changes,
+        consensus: Consensus,
+        access: Access | None = None,
+    ) -> None:
         self.config = config
         self._state = state
         self._changes = changes
         self._consensus = consensus
         self._cache = QueryCache()
         self._random = random.Random()
-        self._may_keep = config.http.fast_lane and not config.acl.enabled
+        self._access = access
+        self._may_keep = config.http.fast_lane
 
     def parse(self, request: Request) -> ReadRequest:
         """The request's options. Errors: BadRequest."""
-        return parse_read(request, self.config.http.discovery_max_stale_ns)
+        options = parse_read(request, self.config.http.discovery_max_stale_ns)
+        return options if self._access is None else replace(options, ticket=self._access.ticket(request))
 
     def answer(
         self,
@@ -125,7 +135,8 @@ class Reads:
                 except (HttpError, QueryError) as error:
                     return _refuse(request, error, style)
                 if seen and seen[0] is not None:
-                    response.fresh = _freshness(state, version_keys, seen)
+                    fresh = _freshness(state, version_keys, seen)
+                    response.fresh = fresh if self._access is None else self._access.while_granted(request, fresh)
                 return response
         return self._answer_later(request, query, render, style, options)
 
@@ -171,11 +182,13 @@ class Reads:
         limit_ns = wait_limit_ns(options.wait_ns, self.config.default_query_time_ns, self.config.max_query_time_ns)
         limit_s = limit_ns / 1e9
         limit_s += self._random.uniform(0, limit_s / INDEX_WAIT_FRACTION)
-        deadline_s = asyncio.get_running_loop().time() + limit_s
-        resets = self._changes.resets
+        limit = asyncio.get_running_loop().time() + limit_s, self._changes.resets
+        if options.ticket is not None:
+            # With other rights the query begins anew, but does not take longer.
+            limit = options.ticket.limit = options.ticket.limit or limit
         _BLOCKING.value += 1
         try:
-            return await self._run_blocking(query, options, deadline_s, resets)
+            return await self._run_blocking(query, options, *limit)
         finally:
             _BLOCKING.value -= 1
 
@@ -206,14 +219,19 @@ class Reads:
             contact_ms = state.last_contact_ms(raft)
             fresh_enough = not options.max_stale_ns or contact_ms * 1_000_000 <= options.max_stale_ns
             if raft.applied_index and fresh_enough:
+                if options.ticket is not None:
+                    options.ticket.check()
                 with state.read() as txn:
                     result = query(txn)
                 if state.holds_lease():
                     contact_ms = 0
                 leader = KNOWN_LEADER if raft.known_leader else NO_LEADER
                 return result, leader, (b"X-Consul-Lastcontact", b"%d" % contact_ms)
-        if options.consistent or not state.serves_default():
+        ticket = options.ticket
+        if (options.consistent or not state.serves_default()) and (ticket is None or not ticket.spend()):
             await self._changes.caught_up(await self._linearizable_index(options.consistent))
+        if ticket is not None:
+            ticket.check()
         with state.read() as txn:
             return query(txn), KNOWN_LEADER, CONTACT_NOW
 

@@ -20,6 +20,7 @@ from apid.node.events import MAX_EVENTS, Events
 from apid.node.state import Changes, StateReader, Watcher
 from lictor.acl import Authorizer
 from lictor.state import keys
+from lictor.state import topics as state_topics
 from lictor.state.queries.read import QueryError
 from lictor.state.store import ReadTxn
 from lictor.user_event import UserEvent
@@ -37,6 +38,8 @@ MAX_MERGED_ANSWERS = 16
 READ_SHARE = 4
 """After a read that took a time, the next one waits this many times as long: watches take a fifth of a core at most."""
 RETRY_S = 0.05
+RIGHTS_TOPICS = (state_topics.ACL_TOKENS, state_topics.ACL_POLICIES, state_topics.ACL_ROLES)
+"""What may change what a token may do."""
 
 Rows = Mapping[Any, tuple[Hashable, Any]]
 """Identity → (version, row). Equal versions mean equal rows."""
@@ -81,7 +84,10 @@ class Feed:
 
     resumable = True
 
-    def __init__(self, topic: Topic, authorize: Authorize, state: StateReader, changes: Changes) -> None:
+    def __init__(
+        self, topic: Topic, authorize: Authorize, state: StateReader, changes: Changes, waits: tuple[str, ...] = ()
+    ) -> None:
+        """`waits`: what else may change the rows."""
         self.subscribers: set[Subscription] = set()
         self.reads = 0
         self._topic = topic
@@ -96,7 +102,7 @@ class Feed:
         self._owed = False
         self._next_read_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._watcher: Watcher = changes.call(topic.waits, self._woken)
+        self._watcher: Watcher = changes.call((*topic.waits, *waits), self._woken)
 
     def __len__(self) -> int:
         return len(self._journal)
@@ -361,7 +367,9 @@ class Watching:
         rights: str,
         min_interval_s: float = 0.0,
     ) -> Subscription:
-        """Watches the topics from the index known of each (0: nothing); `rights` tells different rights apart.
+        """Watches the topics from the index known of each (0: nothing).
+
+        `rights` tells different rights apart; empty when there is no access control.
 
         Close it when done. Errors: TooManyRequests.
         """
@@ -376,7 +384,7 @@ class Watching:
                 if isinstance(topic, EventsTopic):
                     feed = EventFeed(topic, authorize, self._events)
                 else:
-                    feed = Feed(topic, authorize, self._state, self._changes)
+                    feed = Feed(topic, authorize, self._state, self._changes, RIGHTS_TOPICS if rights else ())
                 self._feeds[key] = feed
             self._idle.pop(key, None)
             feeds.append((key, feed))

@@ -1,0 +1,58 @@
+"""What a request is known to be allowed, and how a handler is told that it is not known yet."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lictor.state.grants import Grant
+
+Wait = Callable[[], Awaitable[None]]
+
+
+class Unresolved(Exception):
+    """What the request may do has to be found out first: await `wait` if there is one, then run the handler anew.
+
+    Handlers ask for rights before they do anything that counts, so running them again does no harm.
+    """
+
+    def __init__(self, wait: Wait | None = None) -> None:
+        super().__init__("the request's rights are not known yet")
+        self.wait = wait
+
+
+class Ticket:
+    """One request's rights. `grant` is None until somebody asked.
+
+    `confirmed`: the local state is known to be as new as the request. `unspent`: no read has made use of that yet.
+    `limit` is when a blocking query ends (the loop's time) and how often the state had been replaced when it began.
+    """
+
+    __slots__ = ("_renewed", "confirmed", "grant", "limit", "unspent")
+
+    def __init__(self, renewed: Callable[[], Grant | None]) -> None:
+        """`renewed` finds out what the same request would be granted now."""
+        self._renewed = renewed
+        self.grant: Grant | None = None
+        self.confirmed = False
+        self.unspent = False
+        self.limit: tuple[float, int] | None = None
+
+    def holds(self) -> bool:
+        """Whether the request would be granted the same now as when it asked."""
+        if self.grant is None:
+            return True
+        now = self._renewed()
+        return now is self.grant or (now is not None and now.authorizer is self.grant.authorizer)
+
+    def check(self) -> None:
+        """Has the handler run anew when the request's rights are others now. Raises Unresolved."""
+        if not self.holds():
+            self.grant = None
+            raise Unresolved
+
+    def spend(self) -> bool:
+        """Whether a read may do without a barrier because the request has just passed one; only the first may."""
+        unspent, self.unspent = self.unspent, False
+        return unspent
