@@ -1,19 +1,35 @@
-"""`consul acl translate-rules`: old rules in the present syntax."""
+"""`consul acl translate-rules`: old rules in the present syntax; no agent is asked unless they are an old token's."""
 
 from __future__ import annotations
 
-from lictor.cli.acl.names import text_of, token_id
+from lictor.acl.errors import RulesError
+from lictor.acl.translate import translate
+from lictor.cli.acl.names import UUID_LENGTH, text_of
 from lictor.cli.call import OK, Call, CommandError
-from lictor.cli.client import ApiError
+from lictor.cli.client import ApiError, Client, options
 from lictor.config.goflags import FlagSet
 
 USAGE = """
 Usage: consul acl translate-rules  [options] TRANSLATE
 
-  Translates ACL rules of before Consul 1.4. RULES is the text itself, - for
-  standard input, @file, or with a flag the ID of an old token.
+  Prints ACL rules of before Consul 1.4 in the present syntax.
+
+  Rules in a file, from standard input, or as an argument:
+
+      $ consul acl translate-rules @rules.hcl
+      $ consul acl translate-rules -
+      $ consul acl translate-rules 'key "" { policy = "write"}'
+
+  The rules of an old token, whose secret comes from standard input:
+
+      $ consul acl translate-rules -token-secret -
+
+  The rules of an old token with this accessor ID:
+
+      $ consul acl translate-rules -token-accessor 429cd746-03d5-4bbb-a83a-18b164171c89
 """
 COMMON = "CS"
+ANONYMOUS_ACCESSOR_ID = "00000000-0000-0000-0000-000000000002"
 
 
 def define(flags: FlagSet) -> None:
@@ -23,22 +39,55 @@ def define(flags: FlagSet) -> None:
 
 
 def run(call: Call) -> int:
-    """Send the rules and print the answer."""
+    """Print the rules anew."""
+    is_secret, is_accessor = call.flag("token-secret", False), call.flag("token-accessor", False)
+    if is_secret and is_accessor:
+        raise CommandError("Error - cannot specify both -token-secret and -token-accessor")
     if not call.arguments:
         raise CommandError("Error! Missing TRANSLATE argument")
     if len(call.arguments) > 1:
         raise CommandError(f"Error! Too many arguments: expected 1 got {len(call.arguments)}")
-    argument = call.arguments[0]
+    rules = text_of(call.arguments[0])
+    if is_secret or is_accessor:
+        try:
+            rules = _rules_of_token(call, rules.strip(), is_secret)
+        except ApiError as error:
+            raise CommandError(str(error)) from None
     try:
-        if call.flag("token-secret", False):
-            token = call.client.get(f"/v1/acl/info/{argument}").json()
-            rules = token[0]["Rules"] if token else ""
-        elif call.flag("token-accessor", False):
-            rules = call.client.get(f"/v1/acl/token/{token_id(call, argument)}").json().get("Rules", "")
-        else:
-            rules = text_of(argument)
-        answer = call.client.request_ok("POST", "/v1/acl/rules/translate", rules.encode())
-    except ApiError as error:
+        call.out(translate(rules))
+    except RulesError as error:
         raise CommandError(f"Error translating rules: {error}") from None
-    call.out(answer.body.decode("utf-8", "replace"))
     return OK
+
+
+def _rules_of_token(call: Call, identity: str, is_secret: bool) -> str:
+    """What a legacy token may do, in the old syntax. Raises ApiError, CommandError."""
+    identity = _whole_id(call, identity)
+    try:
+        if is_secret:
+            client = Client(options({**call.flags, "token": identity}))
+            token = client.get("/v1/acl/token/self").json()
+            client.close()
+        else:
+            token = call.client.get(f"/v1/acl/token/{identity}").json()
+    except ApiError as error:
+        raise CommandError(f"Error reading token: {error}") from None
+    rules: str = token.get("Rules", "")
+    if not rules:
+        raise CommandError("Token is not a legacy token with rules")
+    return rules
+
+
+def _whole_id(call: Call, prefix: str) -> str:
+    """The one accessor ID that begins so; a whole ID, or secret, as it is. Raises ApiError, CommandError."""
+    if prefix == "anonymous":
+        return ANONYMOUS_ACCESSOR_ID
+    if len(prefix) == UUID_LENGTH:
+        return prefix
+    tokens = call.client.get("/v1/acl/tokens").json() or ()
+    found = [token["AccessorID"] for token in tokens if token["AccessorID"].startswith(prefix)]
+    if not found:
+        raise CommandError(f"No such token ID with prefix: {prefix}")
+    if len(found) > 1:
+        raise CommandError("Partial token ID is not unique")
+    return str(found[0])
