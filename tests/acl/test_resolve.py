@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 
 from lictor.acl.builtin import anonymous_token, management_policy, management_token
@@ -89,10 +91,21 @@ def test_hashes_cover_what_can_be_set_and_nothing_else() -> None:
     assert token_hash(token) != token_hash(ACLToken("a", "s", "d", local=True))
     assert policy_hash(READ_WEB) != policy_hash(WRITE_DB) and len(policy_hash(READ_WEB)) == 32
     assert role_hash(ROLES["r1"]) != role_hash(ROLES["r2"])
-    assert anonymous_token(1).hash == anonymous_token(2).hash
 
 
 def test_a_first_token_has_every_right() -> None:
     token = management_token("a", "s", "Master Token", 1)
     policy = management_policy()
     assert resolve(token, {policy.id: policy}.get, ROLES.get, "bj", DENY).allows_all
+
+
+@pytest.mark.parametrize(
+    ("record", "digest"),
+    [
+        (management_policy(), "swIQt6up+s0cV4kePfJ2aRdKCLaQyykF4Hl1Nfdeumk="),
+        (anonymous_token(1), "RNVFSWnfd5DUOuB8vplp+imivlIna3fKQVnkUHh21cA="),
+        (management_token("a", "s", "Master Token", 1), "4H7ICbDZ4j6AdxBPps0g3c8dGOg5QUg7BfxngwA4i+c="),
+    ],
+)
+def test_built_in_records_have_the_hashes_that_consul_gives_them(record: ACLToken | ACLPolicy, digest: str) -> None:
+    assert b64encode(record.hash).decode() == digest

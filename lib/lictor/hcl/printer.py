@@ -15,7 +15,6 @@ from lictor.hcl.tree import (
     ListValue,
     Literal,
     Member,
-    Members,
     ObjectValue,
     Value,
     literals_and_members,
