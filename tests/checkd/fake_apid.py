@@ -41,9 +41,9 @@ class FakeApid(forward_pb2_grpc.ForwardServicer):
     async def stop(self) -> None:
         await self.server.stop(0)
 
-    async def HandleBatches(
-        self, request_iterator: AsyncIterator[forward_pb2.HttpRequests], context: Any
-    ) -> AsyncIterator[forward_pb2.HttpResponses]:
+    async def HandleStream(
+        self, request_iterator: AsyncIterator[forward_pb2.HttpRequest], context: Any
+    ) -> AsyncIterator[forward_pb2.HttpResponse]:
         answers: asyncio.Queue[forward_pb2.HttpResponse] = asyncio.Queue()
         tasks = set()
 
@@ -51,14 +51,13 @@ class FakeApid(forward_pb2_grpc.ForwardServicer):
             await answers.put(await self.Handle(request, context))
 
         async def read() -> None:
-            async for batch in request_iterator:
-                for request in batch.items:
-                    tasks.add(asyncio.create_task(handle(request)))
+            async for request in request_iterator:
+                tasks.add(asyncio.create_task(handle(request)))
 
         reader = asyncio.create_task(read())
         try:
             while True:
-                yield forward_pb2.HttpResponses(items=[await answers.get()])
+                yield await answers.get()
         finally:
             reader.cancel()
             for task in tasks:

@@ -31,6 +31,7 @@ def _query(name: str, query_id: str = SESSION, **fields: Any) -> PreparedQuery:
     )
 
 
+POLICY = "33333333-0000-0000-0000-000000000000"
 TEMPLATE = {"Type": "name_prefix_match", "Regexp": "^geo-(.*?)-([^\\-]+?)$"}
 
 
@@ -189,13 +190,13 @@ def test_near_sorts_by_distance_with_unknown_nodes_last() -> None:
 
 def test_a_token_needs_its_policies_and_drops_links_to_deleted_ones_when_read() -> None:
     machine = Machine()
-    token = ACLToken(SESSION, OTHER_SESSION, policies=[Link("p1", "")])
-    assert machine(c.TokenSet([token])) == c.Failed("No such ACL policy with ID: p1")
-    machine(c.PolicySet([ACLPolicy("p1", "ro")]))
+    token = ACLToken(SESSION, OTHER_SESSION, policies=[Link(POLICY, "")])
+    assert machine(c.TokenSet([token])) == c.Failed(f"No such policy with ID: {POLICY}")
+    machine(c.PolicySet([ACLPolicy(POLICY, "ro")]))
     machine(c.TokenSet([token]))
     found = acl.token_by_secret(machine.txn, OTHER_SESSION).value
-    assert found is not None and found.policies == [Link("p1", "ro")]
-    machine(c.PolicyDelete(["p1"]))
+    assert found is not None and found.policies == [Link(POLICY, "ro")]
+    machine(c.PolicyDelete([POLICY]))
     found = acl.token(machine.txn, SESSION).value
     assert found is not None and found.policies == []
 

@@ -238,6 +238,7 @@ class ACLToken(Row, frozen=True):
     auth_method: str = ""
     expiration_time_ns: int | None = None
     create_time_ns: int = 0
+    """0 for legacy tokens, which have none."""
     hash: bytes = b""
     create_index: int = 0
     modify_index: int = 0

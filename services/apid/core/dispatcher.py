@@ -167,7 +167,7 @@ class Dispatcher:
         if self._write_sources and method not in READING_METHODS and not request.internal:
             self._check_source(request)
         if operation.namespaced:
-            _refuse_namespace(request)
+            refuse_namespace(request)
         request.tail = request.path[len(route.pattern) :]
         # A body over the limit was not kept: only the handler's refusal is left to come, and it comes from here.
         oversized = route.max_body_bytes is not None and request.body_bytes > route.max_body_bytes
@@ -236,7 +236,8 @@ def _shown(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _refuse_namespace(request: Request) -> None:
+def refuse_namespace(request: Request) -> None:
+    """Errors: PrefixedBadRequest for a request that names a namespace, which is Consul Enterprise's."""
     for name, value in request.headers:
         if name == b"x-consul-namespace" and value:
             raise PrefixedBadRequest('Invalid header: "X-Consul-Namespace" - Namespaces is a Consul Enterprise feature')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apid.core.routes import Route
-from apid.endpoints.acl import AclEndpoints
+from apid.endpoints.access_control import AclEndpoints
 from apid.endpoints.agent_cluster import AgentClusterEndpoints
 from apid.endpoints.agent_history import AgentHistoryEndpoints
 from apid.endpoints.agent_host import AgentHostEndpoints

@@ -25,6 +25,7 @@ from raftd.core.errors import RaftError
 from raftd.driver import Driver
 from raftd.fsm import Batch
 from raftd.leader.autopilot_duty import AutopilotDuty
+from raftd.leader.bootstrap_reset import BootstrapReset
 from raftd.leader.catalog_duty import CatalogDuty
 from raftd.leader.certificate_authority import CertificateAuthorityDuty
 from raftd.leader.config_seed import ConfigSeed
@@ -75,6 +76,7 @@ class LeaderDuties:
         calls.register("session.renew", self._renew_session, leader_only=True)
         calls.register("session.timers", self._session_timers, leader_only=True)
         calls.register("coordinate.update", self._update_coordinate, leader_only=True)
+        calls.register("acl.bootstrap_reset", BootstrapReset(config.data_dir).specified, leader_only=True)
 
     # --- beginning and end ------------------------------------------------------------------------------------
 

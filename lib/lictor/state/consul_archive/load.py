@@ -349,7 +349,7 @@ class _Loader:
                 item["Local"],
                 text(item["AuthMethod"]),
                 optional_time_ns(item["ExpirationTime"]),
-                time_ns(item["CreateTime"]),
+                optional_time_ns(item["CreateTime"]) or 0,
                 item["Hash"] or b"",
                 item["CreateIndex"],
                 item["ModifyIndex"],

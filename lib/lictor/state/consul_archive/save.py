@@ -291,7 +291,7 @@ def _token(row: ACLToken) -> Fields:
         "AccessorID": row.accessor_id,
         "AuthMethod": row.auth_method,
         "CreateIndex": row.create_index,
-        "CreateTime": time_bytes(row.create_time_ns),
+        "CreateTime": time_bytes(row.create_time_ns or None),
         "Description": row.description,
         "ExpirationTTL": 0,
         "ExpirationTime": None if expiration is None else time_bytes(expiration),

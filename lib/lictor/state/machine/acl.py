@@ -23,6 +23,7 @@ from lictor.state.rows import (
     decode_token,
     encode,
 )
+from lictor.state.uuids import check_uuid
 from lictor.state.writer import Refused, Writer
 
 MANAGEMENT_POLICY_ID = "00000000-0000-0000-0000-000000000001"
@@ -72,12 +73,17 @@ def set_tokens(writer: Writer, command: TokenSet) -> Result:
             raise Refused("The ACL Token AccessorID field is immutable")
         token = _with_links(writer, token, command.allow_missing_links)
         if token.auth_method and writer.get(keys.auth_method(token.auth_method)) is None and existing is None:
-            raise Refused(f"No such ACL auth method with Name: {token.auth_method}")
-        if command.prohibit_unprivileged and not (token.policies or token.roles or token.service_identities):
+            raise Refused(f"No such auth method with Name: {token.auth_method}")
+        if command.prohibit_unprivileged and not _has_rights(token):
             raise Refused("token has no roles, policies or service identities", "denied")
         insert_token(writer, _indexed(writer, token, existing))
         writer.bump("acl-tokens")
     return Done()
+
+
+def _has_rights(token: ACLToken) -> bool:
+    """Links that lead nowhere, which have no name, give none."""
+    return any(link.name for link in (*token.policies, *token.roles)) or bool(token.service_identities)
 
 
 def _with_links(writer: Writer, token: ACLToken, allow_missing: bool) -> ACLToken:
@@ -97,7 +103,10 @@ def _links(writer: Writer, links: Sequence[Link], kind: str, allow_missing: bool
         raw = writer.get(keys.policy(link.id) if kind == "policy" else keys.role(link.id))
         if raw is None:
             if not allow_missing:
-                raise Refused(f"No such ACL {kind} with ID: {link.id}")
+                problem = check_uuid(link.id)
+                raise Refused(
+                    f"failed acl {kind} lookup: {problem}" if problem else f"No such {kind} with ID: {link.id}"
+                )
             resolved.append(link)
             continue
         name = decode_policy(raw).name if kind == "policy" else decode_role(raw).name
@@ -243,7 +252,7 @@ def set_binding_rules(writer: Writer, rules: Sequence[ACLBindingRule]) -> Result
         if not rule.auth_method:
             raise Refused("Missing ACL Binding Rule Auth Method")
         if writer.get(keys.auth_method(rule.auth_method)) is None:
-            raise Refused(f"failed inserting acl binding rule: auth method not found: {rule.auth_method}")
+            raise Refused("failed inserting acl binding rule: auth method not found")
         raw = writer.get(keys.binding_rule(rule.id))
         existing = None if raw is None else decode_binding_rule(raw)
         insert_binding_rule(writer, _indexed(writer, rule, existing))
@@ -295,7 +304,7 @@ def delete_auth_methods(writer: Writer, names: Sequence[str]) -> Result:
             [
                 rule.id
                 for rule in (decode_binding_rule(value) for _, value in writer.scan(keys.binding_rule("")))
-                if rule.auth_method == method.name
+                if rule.auth_method.lower() == method.name.lower()
             ],
         )
         for _, value in writer.scan(keys.token("")):

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from lictor.state import keys, topics
 from lictor.state.machine.acl import BOOTSTRAP_INDEX
-from lictor.state.queries.read import Read, max_index
+from lictor.state.queries.read import QueryError, Read, max_index
 from lictor.state.rows import (
     ACLAuthMethod,
     ACLBindingRule,
@@ -48,9 +48,22 @@ def _roles(txn: ReadTxn, links: list[Link]) -> list[Link]:
     return found
 
 
-def tokens(txn: ReadTxn) -> Read[list[ACLToken]]:
-    rows = [_with_live_links(txn, decode_token(raw)) for _, raw in txn.scan(keys.token(""))]
-    return Read(rows, max_index(txn, "acl-tokens"), _TOKENS)
+def tokens(txn: ReadTxn, policy: str = "", role: str = "", auth_method: str = "") -> Read[list[ACLToken]]:
+    """By their secrets; those of a policy, a role or an auth method (one of the three; IDs and name as stored).
+
+    Errors: QueryError. A link to what is deleted still counts until the token is changed.
+    """
+    if sum(map(bool, (policy, role, auth_method))) > 1:
+        raise QueryError("can only filter by one of policy, role, or methodName at a time")
+    rows = (decode_token(raw) for _, raw in txn.scan(keys.token("")))
+    if policy:
+        rows = (row for row in rows if any(link.id == policy for link in row.policies))
+    elif role:
+        rows = (row for row in rows if any(link.id == role for link in row.roles))
+    elif auth_method:
+        rows = (row for row in rows if row.auth_method == auth_method)
+    by_secret = sorted(rows, key=lambda row: row.secret_id)
+    return Read([_with_live_links(txn, row) for row in by_secret], max_index(txn, "acl-tokens"), _TOKENS)
 
 
 def token(txn: ReadTxn, accessor_id: str) -> Read[ACLToken | None]:
@@ -84,8 +97,10 @@ def policy_by_name(txn: ReadTxn, name: str) -> Read[ACLPolicy | None]:
     return Read(found, max_index(txn, "acl-policies"), (topics.ACL_POLICIES,))
 
 
-def roles(txn: ReadTxn) -> Read[list[ACLRole]]:
-    rows = [_live_role(txn, decode_role(raw)) for _, raw in txn.scan(keys.role(""))]
+def roles(txn: ReadTxn, policy: str = "") -> Read[list[ACLRole]]:
+    """By ID; with `policy` those that are linked to it, even if it is deleted."""
+    stored = (decode_role(raw) for _, raw in txn.scan(keys.role("")))
+    rows = [_live_role(txn, row) for row in stored if not policy or any(link.id == policy for link in row.policies)]
     return Read(rows, max_index(txn, "acl-roles"), (topics.ACL_ROLES, topics.ACL_POLICIES))
 
 
@@ -108,7 +123,7 @@ def role_by_name(txn: ReadTxn, name: str) -> Read[ACLRole | None]:
 
 def binding_rules(txn: ReadTxn, auth_method: str = "") -> Read[list[ACLBindingRule]]:
     rows = (decode_binding_rule(raw) for _, raw in txn.scan(keys.binding_rule("")))
-    found = [row for row in rows if not auth_method or row.auth_method == auth_method]
+    found = [row for row in rows if not auth_method or row.auth_method.lower() == auth_method.lower()]
     return Read(found, max_index(txn, "acl-binding-rules"), (topics.ACL_BINDING_RULES,))
 
 

@@ -1,4 +1,4 @@
-"""/v1/acl/ while access control is off: every endpoint says so (Consul 1.7: acl_endpoint.go, checkACLDisabled)."""
+"""/v1/acl/, and what it answers while access control is off (Consul 1.7: acl_endpoint.go, checkACLDisabled)."""
 
 from __future__ import annotations
 
@@ -43,12 +43,16 @@ TABLE: tuple[tuple[str, tuple[str, ...], str], ...] = (
 
 
 class AclEndpoints:
-    """What there is of access control while it is turned off."""
+    """The endpoints of access control; while it is off, what little there is of them, without loading the rest."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
     def routes(self) -> list[Route]:
+        if self._node.config.acl.enabled:
+            from apid.endpoints.acl.table import acl_routes
+
+            return acl_routes(self._node)
         return [
             Route(
                 pattern,
