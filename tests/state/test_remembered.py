@@ -24,7 +24,9 @@ def answers(txn: ReadTxn) -> list[tuple[int, bytes]]:
     """Every answer about services, with its index."""
     listed = catalog.services(txn)
     summed_up = internal.services(txn)
+    dumped = internal.nodes(txn)
     found = [
+        (dumped.index, render.node_dumps(dumped.value)),
         (listed.index, render.services(listed.value)),
         (summed_up.index, render.service_summaries(summed_up.value)),
     ]

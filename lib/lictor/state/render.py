@@ -323,7 +323,13 @@ def query_instances(items: Sequence[Instance]) -> bytes:
 
 def node_dumps(items: Sequence[NodeDump]) -> bytes:
     """internal/ui/nodes."""
-    return array(node_dump(item) for item in items)
+    return array(_listed_dump(item) for item in items)
+
+
+def _listed_dump(item: NodeDump) -> bytes:
+    if item.rendered is None:
+        item.rendered = node_dump(item)
+    return item.rendered
 
 
 def node_dump(item: NodeDump) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MAX_ENTRIES = 4096
-MAX_ENTRY_BYTES = 256 * 1024
+MAX_ENTRY_BYTES = 1024 * 1024
 MAX_TOTAL_BYTES = 16 << 20
 # Looking at the clock would cost a kept answer some percent: one use in so many is measured, all are counted.
 MEASURED_MASK = 63

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from lictor.state import keys, render, topics
 from lictor.state.queries import catalog, health
 from lictor.state.queries.instances import Instances, instances_with_checks
 from lictor.state.queries.read import NO_OPTIONS, Instance, NodeDump, Read, ReadOptions, ServiceSummary, max_index
-from lictor.state.rows import Check, Node, decode_check, decode_node
+from lictor.state.rows import Check, Node, decode_check, decode_node, decode_service
 from lictor.state.store import ReadTxn
 
 EXTERNAL_SOURCE = "external-source"
 _SUMMARIES = "summaries"
+_DUMPS = "node dumps"
+MAX_REMEMBERED = 65_536
+"""Rows of all remembered nodes; beyond that none is."""
 _Known = tuple[Instances, list[ServiceSummary]]
 
 
@@ -28,13 +32,38 @@ def _dump(txn: ReadTxn, node: Node, options: ReadOptions) -> NodeDump:
 
 
 def nodes(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[list[NodeDump]]:
-    """Every node with its services and checks."""
+    """Every node with its services and checks. A reader that remembers decodes only nodes of which a record changed."""
+    if txn.memory is not None and options.filter is None and options.authorizer.allows_all:
+        return _all_nodes(_remembered(txn, txn.memory), txn)
     rows = (decode_node(raw) for _, raw in txn.scan(b"N"))
     found = [_dump(txn, row, options) for row in rows if options.authorizer.node_read(row.node)]
     if options.filter is not None:
         keep = options.filter
         found = [item for item in found if keep(render.node_dump_dict(item))]
+    return _all_nodes(found, txn)
+
+
+def _all_nodes(found: list[NodeDump], txn: ReadTxn) -> Read[list[NodeDump]]:
     return Read(found, max_index(txn, "nodes", "services", "checks"), (topics.NODES, topics.SERVICES, topics.CHECKS))
+
+
+def _remembered(txn: ReadTxn, memory: dict[str, Any]) -> list[NodeDump]:
+    before: dict[bytes, tuple[list[bytes], NodeDump]] = memory.get(_DUMPS, {})
+    after: dict[bytes, tuple[list[bytes], NodeDump]] = {}
+    count = 0
+    for key, raw in txn.scan(b"N"):
+        node = decode_node(raw)
+        services = [value for _, value in txn.scan(keys.services_of_node(node.node))]
+        checks = [value for _, value in txn.scan(keys.checks_of_node(node.node))]
+        records = [raw, *services, b"", *checks]
+        known = before.get(key)
+        if known is None or known[0] != records:
+            dump = NodeDump(node, [decode_service(each) for each in services], [decode_check(each) for each in checks])
+            known = (records, dump)
+        after[key] = known
+        count += len(records)
+    memory[_DUMPS] = after if count <= MAX_REMEMBERED else {}
+    return [dump for _, dump in after.values()]
 
 
 def node(txn: ReadTxn, name: str, options: ReadOptions = NO_OPTIONS) -> Read[NodeDump | None]:

@@ -74,12 +74,15 @@ class NodeServices(NamedTuple):
     services: list[Service] | None
 
 
-class NodeDump(NamedTuple):
-    """A node with everything on it."""
+@dataclass(slots=True)
+class NodeDump:
+    """A node with everything on it. Not to be changed but for what is made of it."""
 
     node: Node
     services: list[Service]
     checks: list[Check]
+    rendered: bytes | None = field(default=None, compare=False, repr=False)
+    """As the web page's list shows it."""
 
 
 class ServiceSummary(msgspec.Struct):
