@@ -5,39 +5,23 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from lictor.acl.hashes import policy_hash, token_hash
-from lictor.state.machine.acl import ANONYMOUS_ACCESSOR_ID, MANAGEMENT_POLICY_ID
+from lictor.state.machine.acl import ANONYMOUS_ACCESSOR_ID, MANAGEMENT_POLICY_ID, MANAGEMENT_RULES
 from lictor.state.rows import ACLPolicy, ACLToken, Link
+
+__all__ = [
+    "ANONYMOUS_ACCESSOR_ID",
+    "ANONYMOUS_SECRET",
+    "MANAGEMENT_POLICY_ID",
+    "MANAGEMENT_RULES",
+    "RESERVED_PREFIX",
+    "anonymous_token",
+    "management_policy",
+    "management_token",
+]
 
 ANONYMOUS_SECRET = "anonymous"
 RESERVED_PREFIX = "00000000-0000-0000-0000-0000000000"
 """No record made by a user may have an ID that begins so."""
-
-MANAGEMENT_RULES = """
-acl = "write"
-agent_prefix "" {
-	policy = "write"
-}
-event_prefix "" {
-	policy = "write"
-}
-key_prefix "" {
-	policy = "write"
-}
-keyring = "write"
-node_prefix "" {
-	policy = "write"
-}
-operator = "write"
-query_prefix "" {
-	policy = "write"
-}
-service_prefix "" {
-	policy = "write"
-	intentions = "write"
-}
-session_prefix "" {
-	policy = "write"
-}"""
 
 
 def management_policy() -> ACLPolicy:

@@ -175,8 +175,13 @@ def token(accessor_id: str) -> bytes:
     return b"at" + fold(accessor_id)
 
 
+def token_without_accessor(secret_id: str) -> bytes:
+    """Where a token of before Consul 1.4 lies until it gets an accessor ID; "" for the range of them all."""
+    return b"at" + SEPARATOR + secret_id.encode("utf-8", "surrogatepass")
+
+
 def token_by_secret(secret_id: str) -> bytes:
-    """Secrets are exact: two that differ in case are two."""
+    """To the token's key without its first two bytes. Secrets are told apart by case too."""
     return b"au" + secret_id.encode("utf-8", "surrogatepass")
 
 

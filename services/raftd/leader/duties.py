@@ -90,6 +90,7 @@ class LeaderDuties:
                 self._sessions.reset(session.id, session_ttl_ns(session.ttl), now_ns)
         self._begin(self._gossip.fire(NEW_LEADER_EVENT, self._config.node_name.encode()))
         for duty in (
+            self._access_control,
             self._seed,
             self._authority.run,
             self._catalog.run,
@@ -176,6 +177,13 @@ class LeaderDuties:
         return self._coordinates.add(coordinate)
 
     # --- duties -----------------------------------------------------------------------------------------------
+
+    async def _access_control(self) -> None:
+        if self._config.acl.enabled:
+            # Imported here: clusters without access control do without its memory.
+            from raftd.leader.access_control_duty import AccessControlDuty
+
+            await AccessControlDuty(self._driver, self._proposer, self._config).run()
 
     async def _seed(self) -> None:
         await self._autopilot.seed_config()

@@ -105,6 +105,8 @@ class _Loader:
             Kind.CA_CONFIG: self._ca_config,
             Kind.INDEX: self._index,
             Kind.TOKEN: self._token,
+            Kind.LEGACY_ACL: self._legacy_acl,
+            Kind.LEGACY_ACL_BOOTSTRAP: self._legacy_bootstrap,
             Kind.POLICY: self._policy,
             Kind.CONFIG_ENTRY: self._config_entry,
             Kind.ROLE: self._role,
@@ -355,6 +357,26 @@ class _Loader:
                 item["ModifyIndex"],
             ),
         )
+
+    def _legacy_acl(self, raw: Any) -> None:
+        """A token of before Consul 1.4; the leader will give it an accessor ID."""
+        item = fields(raw)
+        acl.insert_token(
+            self._writer,
+            ACLToken(
+                "",
+                text(item["ID"]),
+                text(item["Name"]),
+                type=text(item["Type"]),
+                rules=text(item["Rules"]),
+                create_index=item["CreateIndex"],
+                modify_index=item["ModifyIndex"],
+            ),
+        )
+
+    def _legacy_bootstrap(self, raw: Any) -> None:
+        """Whether bootstrapping was done, before that was an index."""
+        self._indexes[acl.BOOTSTRAP_INDEX] = int(fields(raw)["ModifyIndex"])
 
     def _policy(self, raw: Any) -> None:
         item = fields(raw)

@@ -27,6 +27,33 @@ from lictor.state.uuids import check_uuid
 from lictor.state.writer import Refused, Writer
 
 MANAGEMENT_POLICY_ID = "00000000-0000-0000-0000-000000000001"
+MANAGEMENT_RULES = """
+acl = "write"
+agent_prefix "" {
+	policy = "write"
+}
+event_prefix "" {
+	policy = "write"
+}
+key_prefix "" {
+	policy = "write"
+}
+keyring = "write"
+node_prefix "" {
+	policy = "write"
+}
+operator = "write"
+query_prefix "" {
+	policy = "write"
+}
+service_prefix "" {
+	policy = "write"
+	intentions = "write"
+}
+session_prefix "" {
+	policy = "write"
+}"""
+"""The rules of that policy: they may not be changed."""
 BOOTSTRAP_INDEX = "acl-token-bootstrap"
 ANONYMOUS_ACCESSOR_ID = "00000000-0000-0000-0000-000000000002"
 
@@ -61,16 +88,15 @@ def set_tokens(writer: Writer, command: TokenSet) -> Result:
             raise Refused("Missing ACL Token AccessorID")
         if not token.secret_id:
             raise Refused("Missing ACL Token SecretID")
-        existing = find_token(writer, token.accessor_id)
+        existing = find_token_by_secret(writer, token.secret_id) or find_token(writer, token.accessor_id)
         if command.cas and (existing.modify_index if existing else 0) != token.modify_index:
             continue
-        holder = find_token_by_secret(writer, token.secret_id)
-        if existing is None and holder is not None:
-            existing = holder
         if existing is not None and existing.secret_id != token.secret_id:
             raise Refused("The ACL Token SecretID field is immutable")
         if existing is not None and existing.accessor_id and existing.accessor_id != token.accessor_id:
             raise Refused("The ACL Token AccessorID field is immutable")
+        if existing is not None and not existing.accessor_id:
+            _delete_token(writer, existing)
         token = _with_links(writer, token, command.allow_missing_links)
         if token.auth_method and writer.get(keys.auth_method(token.auth_method)) is None and existing is None:
             raise Refused(f"No such auth method with Name: {token.auth_method}")
@@ -114,10 +140,15 @@ def _links(writer: Writer, links: Sequence[Link], kind: str, allow_missing: bool
     return resolved
 
 
+def _token_key(token: ACLToken) -> bytes:
+    return keys.token(token.accessor_id) if token.accessor_id else keys.token_without_accessor(token.secret_id)
+
+
 def insert_token(writer: Writer, token: ACLToken) -> None:
     """The record and what finds it."""
-    writer.put(keys.token(token.accessor_id), encode(token))
-    writer.put(keys.token_by_secret(token.secret_id), keys.fold(token.accessor_id))
+    record = _token_key(token)
+    writer.put(record, encode(token))
+    writer.put(keys.token_by_secret(token.secret_id), record.removeprefix(b"at"))
     writer.changed(topics.ACL_TOKENS)
 
 
@@ -133,7 +164,7 @@ def delete_tokens(writer: Writer, accessor_ids: Sequence[str]) -> Result:
 
 
 def _delete_token(writer: Writer, token: ACLToken) -> None:
-    writer.delete(keys.token(token.accessor_id))
+    writer.delete(_token_key(token))
     writer.delete(keys.token_by_secret(token.secret_id))
     writer.bump("acl-tokens")
     writer.changed(topics.ACL_TOKENS)
@@ -170,7 +201,8 @@ def set_policies(writer: Writer, policies: Sequence[ACLPolicy]) -> Result:
         raw = writer.get(keys.policy(policy.id))
         existing = None if raw is None else decode_policy(raw)
         if existing is not None and policy.id == MANAGEMENT_POLICY_ID:
-            if existing.rules != policy.rules:
+            # A newer program may know more kinds of rules: what it has built in is right, whatever is stored.
+            if policy.rules != MANAGEMENT_RULES:
                 raise Refused("Changing the Rules for the builtin global-management policy is not permitted")
             if policy.datacenters:
                 raise Refused("Changing the Datacenters of the builtin global-management policy is not permitted")
