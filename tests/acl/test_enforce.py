@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lictor.acl.agent import master_authorizer
 from lictor.acl.builtin import management_policy
 from lictor.acl.defaults import ALLOW, DENY, MANAGE
 from lictor.acl.enforce import RuleAuthorizer
-from lictor.acl.identities import agent_master
 from lictor.acl.merge import merge
 from lictor.acl.resolve import authorizer_for
 from lictor.acl.rules import parse
@@ -126,6 +126,6 @@ def test_only_rules_that_grant_everything_let_filters_be_skipped() -> None:
 
 
 def test_an_agents_master_token_is_for_that_agent_and_sees_all_nodes() -> None:
-    rights = agent_master("n1")
+    rights = master_authorizer("n1")
     assert rights.agent_write("n1") and rights.node_read("other")
     assert not any((rights.agent_read("n2"), rights.node_write("n1"), rights.service_read("web"), rights.acl_read()))

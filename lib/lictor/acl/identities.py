@@ -1,13 +1,9 @@
-"""Rights that come with a name instead of a policy: a service's own, an agent's master token's."""
+"""Service identities: the rights that come with a service's name instead of a policy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lictor.acl.defaults import DENY
-from lictor.acl.enforce import RuleAuthorizer
-from lictor.acl.merge import merge
-from lictor.acl.rules import READ, WRITE, Rule, Rules
 from lictor.state.rows import ServiceIdentity
 
 
@@ -34,9 +30,3 @@ def distinct(identities: Iterable[ServiceIdentity]) -> list[ServiceIdentity]:
             datacenters = sorted({*old.datacenters, *identity.datacenters})
             found[identity.service_name] = ServiceIdentity(identity.service_name, datacenters)
     return [found[name] for name in sorted(found)]
-
-
-def agent_master(node: str) -> RuleAuthorizer:
-    """What the agent's own master token may do on it: its endpoints, and see all nodes."""
-    rules = Rules(exact={"agent": (Rule(node, WRITE),)}, prefix={"node": (Rule("", READ),)})
-    return RuleAuthorizer(merge([rules]), DENY)
