@@ -24,6 +24,7 @@ _BODY = struct.Struct("<BBHIQQQqq")
 _BODY_OFFSET = 8
 _KNOWN_LEADER = 1
 _READY = 2
+_SOLE_VOTER = 4
 # A writer that died inside a write leaves an odd number; after so many tries the body is taken as it is.
 _MAX_TRIES = 1000
 NEVER_NS = -1
@@ -53,7 +54,7 @@ class RaftState:
 
     `generation` is N of the current `<data-dir>/raft/state-N`. `lease_expiry_ns` is 0 unless this server is the leader;
     `ready` is set once a leader has applied everything committed before its term. `leader_contact_ns` is when the
-    leader was last heard, NEVER_NS before the first time.
+    leader was last heard, NEVER_NS before the first time. `sole_voter`: no other server has a vote.
     """
 
     role: Role = Role.FOLLOWER
@@ -65,6 +66,7 @@ class RaftState:
     leader_contact_ns: int = NEVER_NS
     known_leader: bool = False
     ready: bool = False
+    sole_voter: bool = False
 
     def holds_lease(self, now_ns: int) -> bool:
         """Whether nobody else can have been elected: a read that sees `commit_index` applied is linearizable."""
@@ -76,6 +78,10 @@ class RaftState:
         What is committed has to be applied, too: a follower that has applied it may have shown it already.
         """
         return self.applied_index >= self.commit_index and self.holds_lease(now_ns)
+
+    def may_serve_consistent(self, now_ns: int) -> bool:
+        """The same without trusting any clock: a leader that alone has a vote need not ask whether it still leads."""
+        return self.sole_voter and self.may_serve_default(now_ns)
 
 
 class PageWriter:
@@ -95,6 +101,7 @@ class PageWriter:
 
     def write(self, state: RaftState) -> None:
         flags = (_KNOWN_LEADER if state.known_leader else 0) | (_READY if state.ready else 0)
+        flags |= _SOLE_VOTER if state.sole_voter else 0
         writing = self._sequence | 1
         _SEQUENCE.pack_into(self._map, 0, writing)
         _BODY.pack_into(
@@ -154,6 +161,7 @@ class PageReader:
             leader_contact_ns=contact_ns,
             known_leader=bool(flags & _KNOWN_LEADER),
             ready=bool(flags & _READY),
+            sole_voter=bool(flags & _SOLE_VOTER),
         )
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Carries out what the core decides: starts and cancels runs, persists, logs, wakes up in time.
 
-One asyncio loop, one core. Every change goes through `change`, which returns when what it persists is on disk.
+One asyncio loop, one core. Changes are made by `make`, many at a time, and acknowledged after `persisted`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from random import Random
 
 from checkd.core.effects import (
@@ -58,20 +58,27 @@ class Driver:
         self._seen_version = 0
         self._closed = False
 
-    async def change(self, change: Callable[[Moment], None]) -> int:
-        """Make a change and return the state's version when it is persisted.
-
-        Raises LocalStateError when it is refused, or when it cannot be persisted.
+    def make(self, changes: Iterable[Callable[[Moment], None]]) -> tuple[list[LocalStateError | None], int, bool]:
+        """Make changes in their order: why each was refused (None: it was not), the state's version, and whether
+        `persisted` has to be awaited before they may be acknowledged.
         """
-        change(moment())
-        persists = self._carry_out()
-        version = self.node.state.version
-        if persists:
+        refusals: list[LocalStateError | None] = []
+        for change in changes:
             try:
-                await self._writer.written()
-            except OSError as error:
-                raise LocalStateError(f"failed persisting: {error}") from None
-        return version
+                change(moment())
+            except LocalStateError as error:
+                refusals.append(error)
+            else:
+                refusals.append(None)
+        persists = self._carry_out()
+        return refusals, self.node.state.version, persists
+
+    async def persisted(self) -> None:
+        """Return when all that was changed is on disk. Raises LocalStateError when it cannot be persisted."""
+        try:
+            await self._writer.written()
+        except OSError as error:
+            raise LocalStateError(f"failed persisting: {error}") from None
 
     def change_now(self, change: Callable[[Moment], None]) -> None:
         """Make a change that nobody waits for."""

@@ -1,4 +1,4 @@
-"""HTTP-shaped requests to the node's apid over one long-lived stream (`lictor.v1.Forward`)."""
+"""HTTP-shaped requests to the node's apid over one long-lived stream of batches (`lictor.v1.Forward`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from lictor.rpc import DaemonChannel
 
 REQUEST_TIMEOUT_S = 15.0
 QUEUE_LIMIT = 1024
+MAX_BATCH_ITEMS = 64
+MAX_BATCH_BYTES = 2 << 20
 TOKEN_HEADER = "X-Consul-Token"
 
 log = logging.getLogger("agent.forward")
@@ -95,14 +97,20 @@ class ForwardClient:
         self._reader = asyncio.get_running_loop().create_task(self._read(stub, self._outgoing))
 
     async def _read(self, stub: Any, outgoing: asyncio.Queue[forward_pb2.HttpRequest]) -> None:
-        async def requests() -> AsyncIterator[forward_pb2.HttpRequest]:
+        async def requests() -> AsyncIterator[forward_pb2.HttpRequests]:
             while True:
-                yield await outgoing.get()
+                batch = [await outgoing.get()]
+                size = len(batch[0].body)
+                while len(batch) < MAX_BATCH_ITEMS and size < MAX_BATCH_BYTES and not outgoing.empty():
+                    batch.append(outgoing.get_nowait())
+                    size += len(batch[-1].body)
+                yield forward_pb2.HttpRequests(items=batch)
 
         reason = "the stream ended"
         try:
-            async for message in stub.HandleStream(requests(), metadata=self._channel.metadata):
-                self._take(message)
+            async for batch in stub.HandleBatches(requests(), metadata=self._channel.metadata):
+                for message in batch.items:
+                    self._take(message)
         except grpc.aio.AioRpcError as error:
             reason = error.details() or error.code().name
         finally:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import grpc
 
 from checkd.core.definitions import check_definition, service_definition
-from checkd.core.errors import LocalStateError
+from checkd.core.errors import InvalidDefinition, LocalStateError
 from checkd.core.go_json import parse
 from checkd.core.records import Moment
 from checkd.driver import Driver
@@ -76,15 +77,41 @@ class LocalAgentService(agent_pb2_grpc.LocalAgentServicer):
     async def Change(
         self, request_iterator: AsyncIterator[agent_pb2.LocalChanges], context: Context
     ) -> AsyncIterator[agent_pb2.LocalResponses]:
-        async for batch in request_iterator:
-            changes = [getattr(item, item.WhichOneof("change") or "", None) for item in batch.items]
-            answers = await asyncio.gather(*(self._answer(change) for change in changes))
-            yield agent_pb2.LocalResponses(
-                items=[
-                    agent_pb2.LocalAnswer(id=item.id, response=answer)
-                    for item, answer in zip(batch.items, answers, strict=True)
-                ]
-            )
+        # Changes are made in the order in which they come; while one batch is being persisted the next ones gather.
+        answers: asyncio.Queue[agent_pb2.LocalResponses | None] = asyncio.Queue()
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def answer_persisted(batch: agent_pb2.LocalChanges, made: list[agent_pb2.LocalResponse]) -> None:
+            answers.put_nowait(_numbered(batch, await self._persisted(made)))
+
+        async def read() -> None:
+            async for batch in request_iterator:
+                changes = [getattr(item, item.WhichOneof("change") or "", None) for item in batch.items]
+                made, persists = self._make(changes)
+                if not persists:
+                    answers.put_nowait(_numbered(batch, made))
+                    continue
+                task = asyncio.create_task(answer_persisted(batch, made))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            await asyncio.gather(*tasks)
+
+        reader = asyncio.create_task(read())
+        reader.add_done_callback(lambda _: answers.put_nowait(None))
+        try:
+            ended = False
+            while not ended and (message := await answers.get()) is not None:
+                while not answers.empty() and not ended:
+                    more = answers.get_nowait()
+                    if more is None:
+                        ended = True
+                    else:
+                        message.items.extend(more.items)
+                yield message
+        finally:
+            for task in (reader, *tasks):
+                task.cancel()
+            await asyncio.gather(reader, *tasks, return_exceptions=True)
 
     async def Snapshot(
         self, request: agent_pb2.LocalSnapshotRequest, context: Context
@@ -126,14 +153,35 @@ class LocalAgentService(agent_pb2_grpc.LocalAgentServicer):
 
     async def _answer(self, request: Any) -> agent_pb2.LocalResponse:
         """Makes the change that the message asks for; answers when it is persisted."""
+        made, persists = self._make([request])
+        if persists:
+            made = await self._persisted(made)
+        return made[0]
+
+    def _make(self, requests: list[Any]) -> tuple[list[agent_pb2.LocalResponse], bool]:
+        """The answers to changes, made in their order, and whether they may be given only when all is persisted."""
+        refusals, version, persists = self._driver.make(partial(self._change, request) for request in requests)
+        answers = [
+            agent_pb2.LocalResponse(status=200, version=version)
+            if refusal is None
+            else agent_pb2.LocalResponse(status=refusal.status, error=str(refusal))
+            for refusal in refusals
+        ]
+        return answers, persists
+
+    async def _persisted(self, made: list[agent_pb2.LocalResponse]) -> list[agent_pb2.LocalResponse]:
+        try:
+            await self._driver.persisted()
+        except LocalStateError as error:
+            failed = agent_pb2.LocalResponse(status=error.status, error=str(error))
+            return [failed if answer.status == 200 else answer for answer in made]
+        return made
+
+    def _change(self, request: Any, now: Moment) -> None:
         make = self._changes.get(type(request))
         if make is None:
-            return agent_pb2.LocalResponse(status=400, error="unknown change")
-        try:
-            version = await self._driver.change(lambda now: make(request, now))
-        except LocalStateError as error:
-            return agent_pb2.LocalResponse(status=error.status, error=str(error))
-        return agent_pb2.LocalResponse(status=200, version=version)
+            raise InvalidDefinition("unknown change")
+        make(request, now)
 
     def _register_service(self, request: agent_pb2.RegisterServiceRequest, now: Moment) -> None:
         definition = service_definition(parse(request.definition_json))
@@ -151,3 +199,12 @@ class LocalAgentService(agent_pb2_grpc.LocalAgentServicer):
     def _wake_watchers(self) -> None:
         for wake in self._watchers:
             wake.set()
+
+
+def _numbered(batch: agent_pb2.LocalChanges, answers: list[agent_pb2.LocalResponse]) -> agent_pb2.LocalResponses:
+    return agent_pb2.LocalResponses(
+        items=[
+            agent_pb2.LocalAnswer(id=item.id, response=answer)
+            for item, answer in zip(batch.items, answers, strict=True)
+        ]
+    )

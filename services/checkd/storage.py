@@ -1,7 +1,8 @@
 """Documents under the data directory: one JSON file per service, check and TTL state, named by the MD5 of its ID.
 
 The layout and the contents are Consul 1.7's, so a node can be moved over. A file is replaced whole (temporary file,
-fsync, rename). A damaged file is logged and left alone; what it held is lost, nothing else is.
+rename). Registrations are durable when the journal (`checkd.journal`) has synced them, many at a time. A damaged file
+is logged and left alone; what it held is lost, nothing else is.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from checkd.core.effects import CHECK_STATES, CHECKS, SERVICES, DropDocument, SaveDocument
+from checkd.journal import Entry, Journal, boot_id
 
 FOLDERS = (SERVICES, CHECKS, CHECK_STATES)
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 TEMPORARY_SUFFIX = ".tmp"
+JOURNAL_FOLDER = "checkd"
 
 log = logging.getLogger("agent")
 
@@ -37,11 +40,28 @@ class DocumentStore:
 
     def __init__(self, data_dir: str | Path) -> None:
         self._root = Path(data_dir)
+        self._journal = Journal(self._root / JOURNAL_FOLDER, self._settle)
 
     def prepare(self) -> None:
-        """Make the folders that are missing."""
+        """Make the folders that are missing; put back what an unclean stop of the machine took from the files."""
         for folder in FOLDERS:
             (self._root / folder).mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        this_boot = boot_id()
+        missing = self._journal.recover(this_boot)
+        for folder, name, document in missing:
+            path = self._root / folder / name
+            if document is None:
+                path.unlink(missing_ok=True)
+            else:
+                _write(path, json.dumps(document).encode())
+        if missing:
+            self._settle({(folder, name) for folder, name, _ in missing})
+            log.warning("Registrations put back from the journal after an unclean stop: documents=%d", len(missing))
+        self._journal.reset(this_boot)
+
+    def close(self) -> None:
+        """Sync what is not yet; call it last. Raises OSError."""
+        self._journal.close()
 
     def read_all(self, folder: str) -> list[tuple[str, dict[str, Any]]]:
         """File name and contents of every readable document, in the order of names; damaged ones are logged."""
@@ -65,36 +85,51 @@ class DocumentStore:
         return found
 
     def apply(self, changes: Iterable[SaveDocument | DropDocument]) -> None:
-        """Write and remove documents; raises OSError for the first that cannot be."""
-        touched = set()
-        for change in changes:
-            path = self._root / change.folder / document_name(change.key)
-            if isinstance(change, DropDocument):
-                path.unlink(missing_ok=True)
-            else:
-                self._write(path, json.dumps(change.document).encode(), durable=change.folder != CHECK_STATES)
-            if change.folder != CHECK_STATES:
-                touched.add(path.parent)
-        for folder in touched:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        """Write and remove documents, states of checks not durably; raises OSError for the first that cannot be."""
+        entries: list[Entry] = []
+        try:
+            for change in changes:
+                name = document_name(change.key)
+                path = self._root / change.folder / name
+                document = None if isinstance(change, DropDocument) else change.document
+                if document is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    _write(path, json.dumps(document).encode())
+                if change.folder != CHECK_STATES:
+                    entries.append((change.folder, name, document))
+        finally:
+            self._journal.append(entries)
 
     def drop_file(self, folder: str, name: str) -> None:
         """Remove a file by its own name."""
         (self._root / folder / name).unlink(missing_ok=True)
 
-    def _write(self, path: Path, content: bytes, durable: bool) -> None:
-        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
+    def _settle(self, documents: set[tuple[str, str]]) -> None:
+        """Sync the files of these documents, and their folders."""
+        for folder, name in documents:
+            try:
+                _sync(self._root / folder / name, os.O_RDONLY)
+            except FileNotFoundError:
+                continue  # Removed meanwhile.
+        for folder in {folder for folder, _ in documents}:
+            _sync(self._root / folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    os.replace(temporary, path)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class DocumentWriter:
@@ -126,6 +161,10 @@ class DocumentWriter:
         """Write what is left and end."""
         if self._task is not None:
             await self._task
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._store.close)
+        except OSError as error:
+            log.error("Failed persisting: error=%s", json.dumps(str(error)))
         self._executor.shutdown()
 
     async def _run(self) -> None:

@@ -25,4 +25,5 @@ def raft_state(state: SoftState, machine: StateMachine, ready_term: int, last_co
         leader_contact_ns=last_contact_ns or NEVER_NS,
         known_leader=bool(state.leader_id),
         ready=leads and ready_term == state.term,
+        sole_voter=state.sole_voter,
     )

@@ -41,9 +41,9 @@ class FakeApid(forward_pb2_grpc.ForwardServicer):
     async def stop(self) -> None:
         await self.server.stop(0)
 
-    async def HandleStream(
-        self, request_iterator: AsyncIterator[forward_pb2.HttpRequest], context: Any
-    ) -> AsyncIterator[forward_pb2.HttpResponse]:
+    async def HandleBatches(
+        self, request_iterator: AsyncIterator[forward_pb2.HttpRequests], context: Any
+    ) -> AsyncIterator[forward_pb2.HttpResponses]:
         answers: asyncio.Queue[forward_pb2.HttpResponse] = asyncio.Queue()
         tasks = set()
 
@@ -51,13 +51,14 @@ class FakeApid(forward_pb2_grpc.ForwardServicer):
             await answers.put(await self.Handle(request, context))
 
         async def read() -> None:
-            async for request in request_iterator:
-                tasks.add(asyncio.create_task(handle(request)))
+            async for batch in request_iterator:
+                for request in batch.items:
+                    tasks.add(asyncio.create_task(handle(request)))
 
         reader = asyncio.create_task(read())
         try:
             while True:
-                yield await answers.get()
+                yield forward_pb2.HttpResponses(items=[await answers.get()])
         finally:
             reader.cancel()
             for task in tasks:

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from checkd.core.anti_entropy import SyncSchedule, Work, scale_factor
+from checkd.core.anti_entropy import GATHER_NS, SyncSchedule, Work, scale_factor
 from checkd.core.coordinate_pace import coordinate_wait_ns
 
 SECOND_NS = 10**9
@@ -35,6 +35,19 @@ def test_a_change_is_due_at_once_unless_the_last_comparison_failed() -> None:
     schedule.changed(11)
     assert schedule.due(11) is None
     assert 15 * SECOND_NS <= schedule.wake_at_ns() - 10 <= 30 * SECOND_NS
+
+
+def test_changes_right_after_one_was_sent_gather_and_go_together() -> None:
+    schedule = SyncSchedule(Random(1), MINUTE_NS, 0)
+    schedule.full_done(0)
+    schedule.changed(5)
+    assert schedule.due(5) is Work.PARTIAL
+    schedule.changed(6)
+    schedule.changed(GATHER_NS)
+    assert schedule.due(GATHER_NS + 4) is None and schedule.wake_at_ns() == GATHER_NS + 5
+    assert schedule.due(GATHER_NS + 5) is Work.PARTIAL
+    schedule.changed(3 * GATHER_NS)
+    assert schedule.due(3 * GATHER_NS) is Work.PARTIAL
 
 
 def test_a_change_during_the_comparison_that_succeeds_again_is_not_forgotten() -> None:

@@ -29,12 +29,22 @@ def test_default_reads_need_the_lease_and_everything_committed_applied(
     assert state.may_serve_default(now_ns) is allowed
 
 
+def test_consistent_reads_need_that_nobody_else_has_a_vote() -> None:
+    assert not LEADER.may_serve_consistent(999)
+    alone = replace(LEADER, sole_voter=True)
+    assert alone.may_serve_consistent(999) and not alone.may_serve_consistent(1000)
+    assert not replace(alone, role=Role.FOLLOWER).may_serve_consistent(999)
+    assert not replace(alone, applied_index=40).may_serve_consistent(999)
+
+
 def test_a_reader_sees_what_was_written_last(tmp_path: Path) -> None:
     writer = PageWriter(tmp_path)
     reader = PageReader(tmp_path)
     assert reader.read() == RaftState()
     writer.write(LEADER)
     assert reader.read() == LEADER
+    writer.write(replace(LEADER, sole_voter=True))
+    assert reader.read().sole_voter
     writer.write(replace(LEADER, role=Role.SHUTDOWN))
     assert reader.read().role is Role.SHUTDOWN
     reader.close()

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import grpc
+import msgspec
 
 from apid.core.encoding import to_json
 from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError
@@ -18,6 +19,8 @@ from apid.core.routes import Operation, Route
 from apid.endpoints.debug_config import debug_config
 from apid.node.context import Node
 from apid.node.reading import json_response
+from apid.node.rounds import Rounds
+from lictor.config.runtime import RuntimeConfig
 from lictor.pb.lictor.v1 import gossip_pb2, raft_pb2
 from lictor.rpc import DaemonNotRunning
 from lictor.state.gotext import quote
@@ -28,6 +31,8 @@ PARTS_TIMEOUT_S = 0.3
 # It is asked first of all, before everything runs: for a while after the start no part is waited for longer than this.
 STARTING_S = 2.0
 STARTING_TIMEOUT_S = 0.05
+# A coordinate moves with gossip's probes, once a second.
+COORDINATE_AGE_S = 0.5
 COORDINATE_DIMENSIONS = 8
 INITIAL_ERROR = 1.5
 INITIAL_HEIGHT = 1e-05
@@ -40,6 +45,11 @@ class AgentSelfEndpoints:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._started_s = time.monotonic()
+        self._rounds = Rounds(self._describe)
+        self._shown_config: RuntimeConfig | None = None
+        self._shown = msgspec.Raw(b"null")
+        self._known_coordinate: dict[str, Any] | None = None
+        self._coordinate_until_s = 0.0
 
     def routes(self) -> list[Route]:
         return [
@@ -72,9 +82,13 @@ class AgentSelfEndpoints:
         ]
 
     async def describe(self, request: Request) -> Response:
-        node, config = self._node, self._node.config
-        if not node.authorizer(request).agent_read(config.node_name):
+        if not self._node.authorizer(request).agent_read(self._node.config.node_name):
             raise Forbidden(PERMISSION_DENIED)
+        return json_response(await self._rounds.ask())
+
+    async def _describe(self) -> bytes:
+        """The body, for everybody who asked before it was begun."""
+        config = self._node.config
         raft, gossip, coordinate = await asyncio.gather(self._raft(), self._gossip_stats(), self._coordinate())
         answer = {
             "Config": {
@@ -85,13 +99,20 @@ class AgentSelfEndpoints:
                 "Server": config.server_mode,
                 "Version": config.version,
             },
-            "DebugConfig": debug_config(config),
+            "DebugConfig": self._debug_config(),
             "Coord": coordinate,
             "Member": self._own_member(),
             "Stats": self._stats(raft, gossip),
             "Meta": dict(config.node_meta) | {"consul-network-segment": ""},
         }
-        return json_response(to_json(answer))
+        return to_json(answer)
+
+    def _debug_config(self) -> msgspec.Raw:
+        """Encoded once for each configuration: a reload brings another object."""
+        config = self._node.config
+        if self._shown_config is not config:
+            self._shown_config, self._shown = config, msgspec.Raw(to_json(debug_config(config)))
+        return self._shown
 
     async def members(self, request: Request) -> Response:
         wan = bool(request.get("wan"))
@@ -158,6 +179,8 @@ class AgentSelfEndpoints:
     async def _coordinate(self) -> dict[str, Any] | None:
         if self._node.config.coordinates.disabled:
             return None
+        if time.monotonic() < self._coordinate_until_s:
+            return self._known_coordinate
         found = gossip_pb2.Coordinate(
             vec=[0.0] * COORDINATE_DIMENSIONS, error=INITIAL_ERROR, adjustment=0.0, height=INITIAL_HEIGHT
         )
@@ -168,9 +191,11 @@ class AgentSelfEndpoints:
                 answer = await gossip.stub().Coordinates(request, metadata=gossip.metadata)
                 if answer.nodes:
                     found = answer.nodes[0].coordinate
+                    self._coordinate_until_s = time.monotonic() + COORDINATE_AGE_S
         except (HttpError, grpc.aio.AioRpcError, TimeoutError):
             pass
-        return coordinate_dict(found)
+        self._known_coordinate = coordinate_dict(found)
+        return self._known_coordinate
 
     def _stats(
         self, raft: raft_pb2.StatusResponse | None, gossip: gossip_pb2.StatsResponse

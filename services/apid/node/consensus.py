@@ -14,6 +14,7 @@ import msgspec
 from apid.core.errors import BadRequest, Forbidden, HttpError, NoLeader, NotFound
 from apid.node import stubs
 from apid.node.batching import Batcher, StreamDown
+from apid.node.rounds import Rounds
 from lictor import telemetry
 from lictor.pb.lictor.v1 import raft_pb2
 from lictor.rpc import DaemonChannel, DaemonNotRunning
@@ -102,8 +103,7 @@ class Consensus:
             lambda message: [(item.id, (item.index, item.error)) for item in message.items],
             lambda _: 8,
         )
-        self._shared_barrier: asyncio.Future[int] | None = None
-        self._next_barrier: asyncio.Future[int] | None = None
+        self._rounds = Rounds(self._round)
 
     @property
     def hold_timeout_s(self) -> float:
@@ -173,29 +173,7 @@ class Consensus:
 
         Everybody who asks while a round is on its way shares the next one. Errors: NoLeader after the hold timeout.
         """
-        if self._shared_barrier is None:
-            return await self._lead_barrier()
-        if self._next_barrier is None:
-            self._next_barrier = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self._next_barrier)
-
-    async def _lead_barrier(self) -> int:
-        loop = asyncio.get_running_loop()
-        self._shared_barrier = loop.create_future()
-        task = loop.create_task(self._rounds())
-        task.add_done_callback(_consume)
-        return await asyncio.shield(self._shared_barrier)
-
-    async def _rounds(self) -> None:
-        """Runs barrier rounds as long as somebody waits for another."""
-        while self._shared_barrier is not None:
-            shared = self._shared_barrier
-            try:
-                shared.set_result(await self._round())
-            except HttpError as error:
-                shared.set_exception(error)
-                shared.exception()
-            self._shared_barrier, self._next_barrier = self._next_barrier, None
+        return await self._rounds.ask()
 
     async def _round(self) -> int:
         deadline_s = asyncio.get_running_loop().time() + self._hold_timeout_s
@@ -238,11 +216,6 @@ class Consensus:
             raft_pb2.StatusRequest(), metadata=self._daemon.metadata, timeout=CALL_TIMEOUT_S
         )
         return answer
-
-
-def _consume(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()
 
 
 def _encode_proposals(batch: list[tuple[int, bytes]]) -> raft_pb2.ProposeRequest:

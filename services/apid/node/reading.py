@@ -123,9 +123,11 @@ class Reads:
         if options is None:
             options = self.parse(request)
         _QUERIES.increment()
-        if not options.min_index and not options.cached and not options.stale and not options.consistent:
+        if not options.min_index and not options.cached and not options.stale:
             state = self._state
-            if state.serves_default():
+            if state.serves_consistent() if options.consistent else state.serves_default():
+                if options.consistent:
+                    _CONFIRMATIONS.since(perf_counter())
                 try:
                     with state.read() as txn:
                         result = query(txn)
@@ -134,7 +136,7 @@ class Reads:
                     response = _respond(result, render, style, options.level, KNOWN_LEADER, CONTACT_NOW)
                 except (HttpError, QueryError) as error:
                     return _refuse(request, error, style)
-                if seen and seen[0] is not None:
+                if seen and seen[0] is not None and not options.consistent:
                     fresh = _freshness(state, version_keys, seen)
                     response.fresh = fresh if self._access is None else self._access.while_granted(request, fresh)
                 return response
@@ -228,7 +230,8 @@ class Reads:
                 leader = KNOWN_LEADER if raft.known_leader else NO_LEADER
                 return result, leader, (b"X-Consul-Lastcontact", b"%d" % contact_ms)
         ticket = options.ticket
-        if (options.consistent or not state.serves_default()) and (ticket is None or not ticket.spend()):
+        served = state.serves_consistent() if options.consistent else state.serves_default()
+        if not served and (ticket is None or not ticket.spend()):
             await self._changes.caught_up(await self._linearizable_index(options.consistent))
         if ticket is not None:
             ticket.check()

@@ -61,6 +61,10 @@ class StateReader:
         """Whether a `default` read may be answered from here and now: our lease lasts, what is committed is applied."""
         return self.raft().may_serve_default(boottime_ns())
 
+    def serves_consistent(self) -> bool:
+        """Whether even a `consistent` read may be: nobody else has a vote."""
+        return self.raft().may_serve_consistent(boottime_ns())
+
     def holds_lease(self) -> bool:
         """Whether we lead and nobody else can."""
         return self.raft().holds_lease(boottime_ns())

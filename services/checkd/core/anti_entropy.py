@@ -2,7 +2,8 @@
 
 A full comparison comes at start, then every interval plus up to as much again, both stretched on large clusters; after
 a failure once the retry time is over; after news of a leader within a short random wait. A local change is sent at
-once, unless the last comparison failed: then the next one takes it along.
+once, or with what else changed within `GATHER_NS` of the last time, so that many changes travel together; after a
+failed comparison the next one takes it along.
 
 One thing differs from Consul: the wait after news of a leader, which is there so that thousands of nodes do not come
 at the same moment, shrinks with the cluster, so that a small one is in sync at once.
@@ -21,6 +22,7 @@ RETRY_FAIL_NS = 15 * SECOND_NS
 LEADER_STAGGER_NS = 3 * SECOND_NS
 UNREACHABLE_RETRY_NS = 250 * MILLISECOND_NS
 PARTIAL_RETRY_NS = 5 * SECOND_NS
+GATHER_NS = 20 * MILLISECOND_NS
 
 
 class Work(Enum):
@@ -45,6 +47,7 @@ class SyncSchedule:
         self._interval_ns = interval_ns
         self._full_at_ns = now_ns
         self._partial_at_ns: int | None = None
+        self._gather_until_ns = now_ns
         self._changed_meanwhile = False
         self.nodes = 1
         self.failed = False
@@ -63,6 +66,7 @@ class SyncSchedule:
             return Work.FULL
         if self._partial_at_ns is not None and now_ns >= self._partial_at_ns:
             self._partial_at_ns = None
+            self._gather_until_ns = now_ns + GATHER_NS
             return Work.PARTIAL
         return None
 
@@ -71,7 +75,7 @@ class SyncSchedule:
         if self.failed:
             self._changed_meanwhile = True
         else:
-            self._partial_at_ns = now_ns
+            self._partial_at_ns = max(now_ns, self._gather_until_ns)
 
     def leader_found(self, now_ns: int) -> None:
         """There is a leader again, or a new one: compare soon."""

@@ -49,6 +49,8 @@ class SoftState:
     lease_expiry_ns: int
     """While the clock (the one `now_ns` comes from) is below this, this server may answer linearizable reads from its
     applied state without asking anyone. 0: it may not."""
+    sole_voter: bool = False
+    """Nobody else has a vote, so that nobody can be elected beside this server, lease or not."""
 
 
 @dataclass(frozen=True, slots=True)

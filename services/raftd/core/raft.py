@@ -100,7 +100,9 @@ class Raft:
     def soft_state(self) -> SoftState:
         """Role, term, leader, commit index and lease, as of the last input."""
         node = self._node
-        return SoftState(node.role.name, node.term, node.leader_id, node.commit_index, node.role.lease_expiry_ns())
+        role = node.role
+        lease_expiry_ns = role.lease_expiry_ns()
+        return SoftState(role.name, node.term, node.leader_id, node.commit_index, lease_expiry_ns, node.is_sole_voter)
 
     @property
     def configuration(self) -> Configuration:
