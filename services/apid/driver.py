@@ -66,7 +66,8 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None, worker: int =
     gossip = Gossip(config.data_dir, with_wan=config.server_mode)
     local = LocalAgent(config.data_dir)
     tokens = AgentTokens(config.acl.tokens)
-    access = Access(config, tokens, state, changes, consensus) if config.acl.enabled else None
+    forwarder = Forwarder(config, gossip, tokens)
+    access = Access(config, tokens, state, changes, consensus, forwarder) if config.acl.enabled else None
     return Node(
         config=config,
         state=state,
@@ -75,7 +76,7 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None, worker: int =
         reads=Reads(config, state, changes, consensus, access),
         gossip=gossip,
         local=local,
-        forwarder=Forwarder(config, gossip, tokens),
+        forwarder=forwarder,
         distances=Distances(gossip, config.datacenter),
         events=Events(config.data_dir, config.node_name, local),
         metrics=AgentMetrics(config.data_dir, config.server_mode, config.node_name, others),
@@ -275,6 +276,8 @@ class Apid:
         await node.gossip.stop()
         await node.local.stop()
         await node.events.stop()
+        if node.access is not None:
+            await node.access.close()
         await node.forwarder.close()
         await node.metrics.close()
         await self._metrics.stop()

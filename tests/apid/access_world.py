@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from apid.core.dispatcher import Dispatcher
-from apid.core.errors import PERMISSION_DENIED, Forbidden
+from apid.core.errors import PERMISSION_DENIED, Forbidden, NoServers
 from apid.core.message import Answer, HeaderList, Request, Response
 from apid.core.routes import Operation, Route
+from apid.endpoints.acl_resolve import AclResolveEndpoints
 from apid.node.access import Access
 from apid.node.agent_tokens import AgentTokens
 from apid.node.reading import Reads, json_response
@@ -41,6 +43,9 @@ class State:
 
     def serves_default(self) -> bool:
         return self.leads
+
+    def serves_consistent(self) -> bool:
+        return False
 
     def holds_lease(self) -> bool:
         return self.leads
@@ -96,27 +101,61 @@ class Consensus:
         return self.machine.index
 
 
+class OtherServers:
+    """The way to another world's servers; they can be lost, or be without access control."""
+
+    def __init__(self, world: World | None) -> None:
+        self.world = world
+        self.asked = 0
+        self.lost = world is None
+        self.disabled = False
+        self.gate: asyncio.Event | None = None
+
+    async def send(self, request: Request, datacenter: str = "", patient: bool = True) -> Response:
+        self.asked += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.lost or self.world is None:
+            raise NoServers
+        access = None if self.disabled else self.world.access
+        node: Any = SimpleNamespace(config=self.world.config, access=access)
+        request.internal = True
+        dispatcher = Dispatcher(AclResolveEndpoints(node).routes())
+        answer = dispatcher.dispatch(request)
+        return answer if isinstance(answer, Response) else await answer
+
+
 class World:
     """`/v1/kv/`: one key, or with `?recurse` what may be read below; `/v1/agent/self`: reading the agent."""
 
-    def __init__(self, default_policy: str = "deny", **tokens: str) -> None:
+    def __init__(
+        self,
+        default_policy: str = "deny",
+        servers: OtherServers | None = None,
+        datacenter: str = "dc1",
+        server_mode: bool = True,
+        rules: dict[str, Any] | None = None,
+        **tokens: str,
+    ) -> None:
+        """`rules`: further settings of `acl`; `tokens`: those of the agent."""
         self.machine = Machine()
-        acl = AclConfig(enabled=True, default_policy=default_policy, tokens=AclTokens(**tokens))
-        self.config = RuntimeConfig(node_name="n1", datacenter="dc1", server_mode=True, acl=acl)
+        acl = AclConfig(enabled=True, default_policy=default_policy, tokens=AclTokens(**tokens), **rules or {})
+        self.config = RuntimeConfig(node_name="n1", datacenter=datacenter, server_mode=server_mode, acl=acl)
         self.tokens = AgentTokens(acl.tokens)
         self.state = State(self.machine)
         self.changes = Changed()
         self.consensus = Consensus()
         self.consensus.machine = self.machine
         parts: Any = (self.state, self.changes, self.consensus)
-        self.access = Access(self.config, self.tokens, *parts)
+        self.access = Access(self.config, self.tokens, *parts, servers or OtherServers(None))
         self.reads = Reads(self.config, *parts, self.access)
         own = Operation(self._self, "a test", forwarded=False)
         self.dispatcher = Dispatcher(
             [Route("/v1/kv/", {"GET": Operation(self._kv, "a test")}), Route("/v1/agent/self", {"GET": own})]
         )
-        self.machine(c.PolicySet([management_policy()]))
-        self.machine(c.TokenSet([anonymous_token(NOW_NS)]))
+        if server_mode and datacenter == "dc1":
+            self.machine(c.PolicySet([management_policy()]))
+            self.machine(c.TokenSet([anonymous_token(NOW_NS)]))
 
     def policy(self, name: str, rules: str, datacenters: list[str] | None = None) -> None:
         self.apply(c.PolicySet([ACLPolicy(name, name, rules=rules, datacenters=datacenters, syntax=2)]))

@@ -221,6 +221,7 @@ GET /v1/acl/token/x
 PUT /v1/acl/token/x {}
 DELETE /v1/acl/token/x
 POST /v1/internal/acl/authorize {}
+GET /v1/internal/acl/resolve
 """
 CAPTURES = {
     'PUT /v1/session/create {"Name"': {"sid": "$.ID"},

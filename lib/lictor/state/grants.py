@@ -5,11 +5,12 @@ Used by every process that reads the state. Pure: transactions and the time are 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lictor.acl.authorizer import Authorizer
 from lictor.acl.defaults import Fixed
-from lictor.acl.resolve import resolve
+from lictor.acl.resolve import authorizer_for, resolve
 from lictor.state import keys, topics
 from lictor.state.rows import ACLPolicy, ACLRole, ACLToken, decode_policy, decode_role, decode_token
 from lictor.state.store import ReadTxn
@@ -36,9 +37,13 @@ class Grant:
 class LocalGrants:
     """Grants by secret, of one datacenter with one default policy."""
 
-    def __init__(self, datacenter: str, default: Fixed) -> None:
+    def __init__(
+        self, datacenter: str, default: Fixed, wrap: Callable[[Authorizer], Authorizer] = lambda authorizer: authorizer
+    ) -> None:
+        """`wrap` may put something around every authorizer."""
         self._datacenter = datacenter
         self._default = default
+        self._wrap = wrap
         self._indexes: tuple[bytes | None, ...] = ()
         self._grants: dict[str, Grant] = {}
 
@@ -68,16 +73,19 @@ class LocalGrants:
         if grant is not None:
             return grant
         token = token_of(txn, secret_id)
-        if token is None:
-            return None
-        grant = self.grant(txn, token)
-        if len(self._grants) >= MAX_GRANTS:
-            del self._grants[next(iter(self._grants))]
-        self._grants[secret_id] = grant
-        return grant
+        return None if token is None else self._remember(Grant(token, self._by_state(txn, token)))
 
-    def grant(self, txn: ReadTxn, token: ACLToken) -> Grant:
-        """What a token from anywhere may do by this state's policies and roles. Raises RulesError."""
+    def of_token(self, txn: ReadTxn, token: ACLToken, spare: Callable[[], Sequence[ACLPolicy]]) -> Grant:
+        """What a token from elsewhere may do by this state's policies and roles; while it has none, by `spare`.
+
+        Raises RulesError.
+        """
+        self.look(txn)
+        if holds_policies(txn):
+            return self._remember(Grant(token, self._by_state(txn, token)))
+        return Grant(token, self._wrap(authorizer_for(spare(), self._default)))
+
+    def _by_state(self, txn: ReadTxn, token: ACLToken) -> Authorizer:
         authorizer = resolve(
             token,
             lambda policy_id: policy_of(txn, policy_id),
@@ -85,7 +93,14 @@ class LocalGrants:
             self._datacenter,
             self._default,
         )
-        return Grant(token, authorizer)
+        return self._wrap(authorizer)
+
+    def _remember(self, grant: Grant) -> Grant:
+        assert grant.token is not None
+        if len(self._grants) >= MAX_GRANTS:
+            del self._grants[next(iter(self._grants))]
+        self._grants[grant.token.secret_id] = grant
+        return grant
 
 
 def token_of(txn: ReadTxn, secret_id: str) -> ACLToken | None:
@@ -107,3 +122,13 @@ def role_of(txn: ReadTxn, role_id: str) -> ACLRole | None:
     """The role with this ID."""
     raw = txn.get(keys.role(role_id))
     return None if raw is None else decode_role(raw)
+
+
+def holds_tokens(txn: ReadTxn) -> bool:
+    """Whether there ever was a token in this state."""
+    return txn.get(_INDEXES[0]) is not None
+
+
+def holds_policies(txn: ReadTxn) -> bool:
+    """Whether there ever was a policy in this state."""
+    return txn.get(_INDEXES[1]) is not None

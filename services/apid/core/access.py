@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lictor.state.grants import Grant
 
+ACL_NOT_FOUND = "ACL not found"
+RESOLVE_PATH = "/v1/internal/acl/resolve"
+"""Where agents ask servers about tokens."""
+
 Wait = Callable[[], Awaitable[None]]
 
 
@@ -23,21 +27,34 @@ class Unresolved(Exception):
 
 
 class Ticket:
-    """One request's rights. `grant` is None until somebody asked.
+    """One request's rights. `grant` is None until somebody asked, `refused` when its token turned out to be unknown.
 
-    `confirmed`: the local state is known to be as new as the request. `unspent`: no read has made use of that yet.
-    `limit` is when a blocking query ends (the loop's time) and how often the state had been replaced when it began.
+    `confirmed`: the local state is known to be as new as the request. `remote`: the rights come from servers, which are
+    not asked again before something `woke` the request. `limit` is when a blocking query ends (the loop's time) and how
+    often the state had been replaced when it began.
     """
 
-    __slots__ = ("_renewed", "confirmed", "grant", "limit", "unspent")
+    __slots__ = ("_renewed", "_unspent", "confirmed", "grant", "limit", "refused", "remote", "woke")
 
     def __init__(self, renewed: Callable[[], Grant | None]) -> None:
-        """`renewed` finds out what the same request would be granted now."""
+        """`renewed` says what the same request would be granted now; None when that is not known either."""
         self._renewed = renewed
+        self._unspent = False
         self.grant: Grant | None = None
+        self.refused = False
+        self.remote = False
+        self.woke = False
         self.confirmed = False
-        self.unspent = False
         self.limit: tuple[float, int] | None = None
+
+    def confirm(self) -> None:
+        """The request has passed a barrier."""
+        self.confirmed = self._unspent = True
+
+    def spend(self) -> bool:
+        """Whether a read may do without a barrier because the request has just passed one; only the first may."""
+        unspent, self._unspent = self._unspent, False
+        return unspent
 
     def holds(self) -> bool:
         """Whether the request would be granted the same now as when it asked."""
@@ -48,11 +65,9 @@ class Ticket:
 
     def check(self) -> None:
         """Has the handler run anew when the request's rights are others now. Raises Unresolved."""
+        if self.remote and not self.woke:
+            return
+        self.woke = False
         if not self.holds():
             self.grant = None
             raise Unresolved
-
-    def spend(self) -> bool:
-        """Whether a read may do without a barrier because the request has just passed one; only the first may."""
-        unspent, self.unspent = self.unspent, False
-        return unspent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apid.core.routes import Route
 from apid.endpoints.access_control import AclEndpoints
+from apid.endpoints.acl_resolve import AclResolveEndpoints
 from apid.endpoints.agent_cluster import AgentClusterEndpoints
 from apid.endpoints.agent_history import AgentHistoryEndpoints
 from apid.endpoints.agent_host import AgentHostEndpoints
@@ -57,6 +58,7 @@ AREAS = (
     QueryEndpoints,
     InternalUiEndpoints,
     AclEndpoints,
+    AclResolveEndpoints,
     ConfigEntryEndpoints,
     IntentionEndpoints,
     ConnectAgentEndpoints,

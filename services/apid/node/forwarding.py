@@ -111,15 +111,18 @@ class Forwarder:
             headers = list(FAILED_META) if operation.meta_on_error else None
             return text_response(error.status, str(error), headers)
 
-    async def send(self, request: Request, datacenter: str = "") -> Response:
-        """The answer of a server of the datacenter (own one when empty). Errors: HttpError."""
-        return await self._send(request, datacenter, self._call)
+    async def send(self, request: Request, datacenter: str = "", patient: bool = True) -> Response:
+        """The answer of a server of the datacenter (own one when empty). Errors: HttpError.
+
+        Unless `patient`, each server is tried once only.
+        """
+        return await self._send(request, datacenter, self._call, patient)
 
     async def send_endless(self, request: Request, datacenter: str = "") -> Response:
         """The same for an answer without end: its stream breaks off with HttpError when the server is lost."""
         return await self._send(request, datacenter, self._call_endless)
 
-    async def _send(self, request: Request, datacenter: str, call: Call) -> Response:
+    async def _send(self, request: Request, datacenter: str, call: Call, patient: bool = True) -> Response:
         if request.hops >= MAX_HOPS:
             raise HttpError("request was passed on too often")
         own = not datacenter or datacenter == self._datacenter or not self._server_mode
@@ -135,7 +138,7 @@ class Forwarder:
         self._maybe_rebalance()
         message = self._message(request)
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + (self._hold_timeout_s if own else 0.0)
+        deadline_s = loop.time() + (self._hold_timeout_s if own and patient else 0.0)
         while True:
             response, failure = await self._ask_in_turn(servers, message, request, call)
             if response is not None:

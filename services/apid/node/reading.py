@@ -207,6 +207,8 @@ class Reads:
             try:
                 async with asyncio.timeout_at(deadline_s):
                     await watcher.event.wait()
+                if options.ticket is not None:
+                    options.ticket.woke = True
             except TimeoutError:
                 return await self._run_once(query, options)
             finally:
