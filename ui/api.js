@@ -1,10 +1,8 @@
-// Talks to the HTTP API: single reads, and live reads that hold a blocking query open and report each change.
+// Talks to the HTTP API: reads, live reads that hold a blocking query open and report each change, and writes.
 
 const RETRY_MS = 1000;
 const WAIT = "55s";
-
-// The page lives under ui_content_path on the same origin as the API.
-const BASE = "";
+const TOKEN_KEY = "lictor:token";
 
 export class ApiError extends Error {
   constructor(status, text) {
@@ -13,14 +11,44 @@ export class ApiError extends Error {
   }
 }
 
-// One GET; `query` values that are undefined are left out. Returns { data, index } and throws ApiError.
-export async function get(path, query = {}, signal = undefined) {
+// The ACL token that every request carries; it stays in this browser.
+export const token = {
+  get: () => localStorage.getItem(TOKEN_KEY) || "",
+  set: (secret) => (secret ? localStorage.setItem(TOKEN_KEY, secret) : localStorage.removeItem(TOKEN_KEY)),
+};
+
+async function send(method, path, { query = {}, body, signal } = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined);
   const text = new URLSearchParams(given).toString();
-  const answer = await fetch(`${BASE}${path}${text ? "?" + text : ""}`, { signal });
+  const secret = token.get();
+  const headers = secret ? { "X-Consul-Token": secret } : {};
+  return fetch(text ? `${path}?${text}` : path, { method, body, signal, headers });
+}
+
+// One GET; `query` values that are undefined are left out. Returns { data, index }, data null for what does not
+// exist; throws ApiError.
+export async function get(path, query = {}, signal = undefined) {
+  const answer = await send("GET", path, { query, signal });
   if (!answer.ok && answer.status !== 404) throw new ApiError(answer.status, await answer.text());
   const data = answer.status === 404 ? null : await answer.json();
   return { data, index: Number(answer.headers.get("X-Consul-Index") || 0) };
+}
+
+// One change; `body` is sent as JSON unless it is a string or bytes. Returns what was answered (JSON where it is JSON);
+// throws ApiError, too when a check-and-set did not take place.
+export async function change(method, path, query = {}, body = undefined) {
+  const raw = body === undefined || typeof body === "string" || body instanceof Uint8Array;
+  const answer = await send(method, path, { query, body: raw ? body : JSON.stringify(body) });
+  const text = await answer.text();
+  if (!answer.ok) throw new ApiError(answer.status, text);
+  if (query.cas !== undefined && text.trim() === "false") {
+    throw new ApiError(409, "Somebody else changed this meanwhile. Load it again to see what it is now.");
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 // Reads now and again whenever the answer's index moves, until `signal` aborts. Endpoints without an index
@@ -40,7 +68,8 @@ export async function live(path, query, signal, show, fail, pollMs = 2000) {
       if (signal.aborted) return;
       index = 0;
       fail(error);
-      await pause(RETRY_MS, signal);
+      // What is refused is not asked for again every second.
+      await pause(error instanceof ApiError && error.status < 500 ? 10 * RETRY_MS : RETRY_MS, signal);
     }
   }
 }

@@ -45,6 +45,23 @@ class Browser:
         """The page's visible text with runs of blanks as one."""
         return " ".join(str(self.run("return document.body.innerText")).split())
 
+    def fill(self, name: str, value: str) -> None:
+        """Give the form control of this name a value, once it is there."""
+        control = f"document.querySelector('form [name={json.dumps(name)}]')"
+        wait_until(f"there is a field {name}", lambda: self.run(f"return {control} !== null"), 60)
+        self.run(f"const field = {control}; field.value = {json.dumps(value)}; field.dispatchEvent(new Event('input'))")
+
+    def press(self, text: str, within: str = "body") -> None:
+        """Click the button or link that reads `text`, once it is there."""
+        find = f"[...document.querySelectorAll({json.dumps(f'{within} button, {within} a')})]"
+        find += f".find((item) => item.textContent.trim() === {json.dumps(text)} && item.checkVisibility())"
+        wait_until(f"there is a button {text!r}", lambda: self.run(f"return {find} !== undefined"), 60)
+        self.run(f"{find}.click()")
+
+    def path(self) -> str:
+        """The path of the page's address."""
+        return str(self.run("return location.pathname"))
+
     def wait_for(self, text: str, timeout_s: float = 60) -> str:
         """The page's text once it holds `text`."""
 

@@ -1,5 +1,6 @@
 """The web page in a real browser shows the cluster as it is, and follows it without being loaded again."""
 
+import base64
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,11 @@ def page() -> Iterator[Browser]:
         yield window
 
 
+def stored(agent: Agent, key: str) -> bytes:
+    """A key's value."""
+    return base64.b64decode(agent.get(f"/v1/kv/{key}")[0]["Value"] or "")
+
+
 def test_services_appear_change_and_disappear_without_a_reload(agent: Agent, page: Browser) -> None:
     page.open(f"http://{agent.http}/ui/")
     page.wait_for("consul")
@@ -41,26 +47,89 @@ def test_services_appear_change_and_disappear_without_a_reload(agent: Agent, pag
 
 
 def test_nodes_leader_and_members_are_shown(agent: Agent, page: Browser) -> None:
-    page.open(f"http://{agent.http}/ui/#/nodes")
+    page.open(f"http://{agent.http}/ui/bj/nodes")
     text = page.wait_for("n1 passing")
     assert f"leader 127.0.0.1:{agent.ports['server']}" in text
-    page.open(f"http://{agent.http}/ui/#/members")
+    page.open(f"http://{agent.http}/ui/bj/members")
     assert "n1.bj alive" in page.wait_for("n1 alive")
+    page.wait_for("leader healthy")
 
 
-def test_keys_are_listed_by_folder_and_values_shown_as_text(agent: Agent, page: Browser) -> None:
+def test_an_instance_is_reached_from_the_list_and_shows_its_checks(agent: Agent, page: Browser) -> None:
+    check = {"CheckID": "till", "Name": "till", "TTL": "1h", "Status": "passing"}
+    agent.put("/v1/agent/service/register", {"Name": "cash", "ID": "cash-1", "Port": 81, "Check": check})
+    agent.put("/v1/agent/check/fail/till?note=empty%20drawer")
+    page.open(f"http://{agent.http}/ui/bj/services")
+    page.press("cash")
+    page.press("cash-1")
+    page.wait_for("empty drawer")
+    assert page.path() == "/ui/bj/services/cash/n1/cash-1"
+    page.press("History")
+    assert "passing critical" in page.wait_for("When From To Why")
+    page.run("history.back()")
+    page.wait_for("Instance Node Address")
+    agent.put("/v1/agent/service/deregister/cash-1")
+
+
+def test_keys_are_listed_by_folder_and_values_are_never_markup(agent: Agent, page: Browser) -> None:
     agent.put("/v1/kv/app/<b>bold</b>", b"<img src=x onerror=window.attacked=1>")
     agent.put("/v1/kv/app/deep/x", b"1")
-    page.open(f"http://{agent.http}/ui/#/kv/app/")
+    page.open(f"http://{agent.http}/ui/bj/kv/app/")
     text = page.wait_for("deep/")
     assert "<b>bold</b>" in text or "<b>bold" in text
-    page.open(f"http://{agent.http}/ui/#/key/app/%3Cb%3Ebold%3C%2Fb%3E")
-    page.wait_for("<img src=x onerror=window.attacked=1>")
+    page.open(f"http://{agent.http}/ui/bj/kv/app/%3Cb%3Ebold%3C/b%3E/edit")
+    page.wait_for("Modified at index")
+    assert page.run("return document.querySelector('textarea').value") == "<img src=x onerror=window.attacked=1>"
     assert page.run("return window.attacked === undefined") is True
 
 
+def test_a_key_is_made_changed_and_deleted(agent: Agent, page: Browser) -> None:
+    page.open(f"http://{agent.http}/ui/bj/kv/")
+    page.press("New key")
+    page.fill("key", "lamps/hall")
+    page.fill("value", "off")
+    page.press("Save")
+    page.press("hall")
+    page.fill("value", "on")
+    page.press("Save")
+    wait_until("the key is changed", lambda: stored(agent, "lamps/hall") == b"on", 60)
+    page.press("hall")
+    page.press("Delete", "form")
+    page.press("Delete", "dialog")
+    wait_until("the key is gone", lambda: "lamps/hall" not in agent.get("/v1/kv/?keys"), 60)
+
+
+def test_a_key_changed_meanwhile_is_not_overwritten(agent: Agent, page: Browser) -> None:
+    agent.put("/v1/kv/shared", b"first")
+    page.open(f"http://{agent.http}/ui/bj/kv/shared/edit")
+    page.fill("value", "mine")
+    agent.put("/v1/kv/shared", b"theirs")
+    page.press("Save")
+    page.wait_for("Somebody else changed this meanwhile")
+    assert stored(agent, "shared") == b"theirs"
+
+
+def test_intentions_are_made_and_deleted(agent: Agent, page: Browser) -> None:
+    page.open(f"http://{agent.http}/ui/bj/intentions/create")
+    page.fill("source", "web")
+    page.fill("destination", "db")
+    page.press("Save")
+    page.wait_for("web allow db")
+    page.press("allow")
+    page.press("Delete", "form")
+    page.press("Delete", "dialog")
+    page.wait_for("No intentions match")
+
+
+def test_without_access_control_the_page_says_so(agent: Agent, page: Browser) -> None:
+    page.open(f"http://{agent.http}/ui/bj/settings")
+    page.wait_for("Access control is off")
+    page.open(f"http://{agent.http}/ui/bj/acls/policies")
+    page.wait_for("ACL support disabled")
+
+
 def test_a_lost_connection_is_said_and_mended(agent: Agent, page: Browser) -> None:
-    page.open(f"http://{agent.http}/ui/#/services")
+    page.open(f"http://{agent.http}/ui/bj/services")
     page.wait_for("live")
     agent.kill()
     page.wait_for("not connected")
