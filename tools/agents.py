@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -135,7 +136,16 @@ class Agent:
         return int(json.loads((self.data_dir / "run" / f"{service}.json").read_bytes())["pid"])
 
     def wait_http(self, timeout_s: float = 90) -> None:
-        wait_until(f"{self.name} answers HTTP", lambda: self.get("/v1/agent/self"), timeout_s)
+        wait_until(f"{self.name} answers HTTP", self._answers, timeout_s)
+
+    def _answers(self) -> bool:
+        """Whether the agent describes itself, or would to whom it trusts."""
+        try:
+            self.get("/v1/agent/self")
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            return refused.code == HTTPStatus.FORBIDDEN
+        return True
 
     def wait_leader(self, timeout_s: float = 90) -> str:
         leader: str = wait_until(f"{self.name} knows a leader", lambda: self.get("/v1/status/leader"), timeout_s)
