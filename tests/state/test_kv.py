@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from lictor.acl.defaults import DENY
+from lictor.acl.enforce import RuleAuthorizer
+from lictor.acl.merge import merge
+from lictor.acl.rules import parse
 from lictor.state import commands as c
 from lictor.state import render
 from lictor.state.queries import kv
@@ -94,6 +98,15 @@ def test_names_are_cut_after_the_separator() -> None:
     assert kv.key_names(machine.txn, b"r/", b"/").value == [b"r/a", b"r/a/", b"r/b"]
     assert kv.key_names(machine.txn, b"r", b"/").value == [b"r/"]
     assert kv.key_names(machine.txn, b"r/a").value == [b"r/a", b"r/a/x", b"r/a/y/z"]
+
+
+def test_a_cut_name_is_shown_if_a_key_behind_it_is_readable() -> None:
+    machine = Machine()
+    for key in (b"a/b", b"a/c", b"d/e"):
+        machine(c.KV("set", key, b""))
+    rights = RuleAuthorizer(merge([parse('key "a/b" { policy = "read" } key "d/" { policy = "read" }')]), DENY)
+    names = kv.key_names(machine.txn, b"", b"/", rights)
+    assert (names.value, names.index) == ([b"a/"], 12)
 
 
 def test_a_key_is_rendered_as_go_writes_json() -> None:

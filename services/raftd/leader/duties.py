@@ -4,7 +4,7 @@ not lead any more."""
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -45,6 +45,8 @@ LOCK_DELAY_SWEEP_S = 60.0
 RESTART_S = 1.0
 """A duty that failed begins again after this long."""
 
+Duty = Callable[[], Coroutine[Any, Any, None]]
+
 log = logging.getLogger("agent.server")
 session_log = logging.getLogger("agent.server.session")
 
@@ -68,6 +70,12 @@ class LeaderDuties:
         self._coordinates = CoordinateBuffer(
             config.coordinates.update_batch_size, config.coordinates.update_max_batches
         )
+        self._access_control: list[Duty] = []
+        if config.acl.enabled:
+            # Imported here: clusters without access control do without its memory.
+            from raftd.leader.access_control_duty import AccessControlDuty
+
+            self._access_control.append(AccessControlDuty(driver, proposer, config).run)
         telemetry.gauge("session_ttl.active").source = lambda: float(len(self._sessions))
         self.lock_delays: LockDelays = driver.prechecks.lock_delays
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,7 +98,7 @@ class LeaderDuties:
                 self._sessions.reset(session.id, session_ttl_ns(session.ttl), now_ns)
         self._begin(self._gossip.fire(NEW_LEADER_EVENT, self._config.node_name.encode()))
         for duty in (
-            self._access_control,
+            *self._access_control,
             self._seed,
             self._authority.run,
             self._catalog.run,
@@ -177,13 +185,6 @@ class LeaderDuties:
         return self._coordinates.add(coordinate)
 
     # --- duties -----------------------------------------------------------------------------------------------
-
-    async def _access_control(self) -> None:
-        if self._config.acl.enabled:
-            # Imported here: clusters without access control do without its memory.
-            from raftd.leader.access_control_duty import AccessControlDuty
-
-            await AccessControlDuty(self._driver, self._proposer, self._config).run()
 
     async def _seed(self) -> None:
         await self._autopilot.seed_config()

@@ -35,23 +35,22 @@ def list_prefix(txn: ReadTxn, prefix: bytes, authorizer: Authorizer = ALLOW_ALL)
 def key_names(
     txn: ReadTxn, prefix: bytes, separator: bytes = b"", authorizer: Authorizer = ALLOW_ALL
 ) -> Read[list[bytes]]:
-    """Names under the prefix, each cut after the first separator behind it, without repetition."""
+    """Names of readable keys under the prefix, each cut after the first separator behind it, without repetition."""
     names: dict[bytes, None] = {}
     newest = 0
     length = len(prefix)
     for record, raw in txn.scan(b"K" + prefix):
         newest = max(newest, decode_kv(raw).modify_index)
         key = record[1:]
+        if not authorizer.allows_all and not authorizer.key_read(_text(key)):
+            continue
         if separator:
             position = key.find(separator, length)
             if position >= 0:
                 key = key[: position + len(separator)]
         names[key] = None
     index = _index(txn, prefix, (newest,))
-    found = list(names)
-    if not authorizer.allows_all:
-        found = [name for name in found if authorizer.key_read(_text(name))]
-    return Read(found, index, (topics.kv_prefix(prefix),))
+    return Read(list(names), index, (topics.kv_prefix(prefix),))
 
 
 def _index(txn: ReadTxn, prefix: bytes, modify_indexes: Iterable[int]) -> int:
