@@ -27,6 +27,7 @@ MAX_IN_FLIGHT = 32
 SECOND_NS = 1_000_000_000
 START_PATIENCE_NS = 10 * SECOND_NS
 """All daemons of a node start together: that apid cannot be reached yet is no news for this long."""
+TOKEN_NOT_FOUND = "ACL not found"
 
 log = logging.getLogger("agent")
 log_sync = logging.getLogger("agent.anti_entropy")
@@ -112,8 +113,12 @@ class Syncer:
             except (ForwardUnavailable, NoServer) as error:
                 return str(error), False
             except CatalogError as error:
-                return str(error), True
+                return str(error), not self._is_early(error)
         return "", True
+
+    def _is_early(self, error: CatalogError) -> bool:
+        """Whether a new cluster's leader may yet make the token that is not found."""
+        return TOKEN_NOT_FOUND in str(error) and time.monotonic_ns() < self._patient_until_ns
 
     async def _wait(self, seconds: float) -> None:
         self._wake.clear()

@@ -12,7 +12,8 @@ from tests.checkd.waiting import until
 
 
 def proxy(**fields: object) -> Service:
-    return Service(kind="connect-proxy", service_id="p", name="p", proxy={"DestinationServiceName": "web", **fields})
+    destination = {"DestinationServiceName": "web", "DestinationServiceID": "web-1"}
+    return Service(kind="connect-proxy", service_id="p", name="p", proxy={**destination, **fields})
 
 
 def test_the_registration_wins_then_the_service_then_all_proxies() -> None:
@@ -30,6 +31,8 @@ def test_other_services_and_absent_entries_change_nothing() -> None:
     plain = Service(service_id="web", name="web")
     assert merged(plain, {"Config": {"a": 1}}, {"web": {"Protocol": "http"}}) is plain
     assert merged(proxy(), None, {}) == proxy()
+    for_many = proxy(DestinationServiceID="")
+    assert merged(for_many, {"Config": {"a": 1}}, {"web": {"Protocol": "http"}}) is for_many
 
 
 async def test_an_entry_written_later_reaches_a_registered_proxy_and_its_removal_too(tmp_path: Path) -> None:

@@ -132,6 +132,17 @@ async def test_a_client_agent_is_in_the_catalog_as_soon_as_it_knows_a_server(tmp
         await until("the node arrives", lambda: "n1" in apid.nodes)
 
 
+async def test_a_token_that_a_new_clusters_leader_still_has_to_make_is_waited_for(
+    tmp_path: Path, apid: FakeApid, caplog: pytest.LogCaptureFixture
+) -> None:
+    apid.refuse = {"/v1": (403, "ACL not found")}
+    async with running(make_config(tmp_path)):
+        await until("it was refused", lambda: len(apid.requests) > 1)
+        apid.refuse = {}
+        await until("the node arrives", lambda: "n1" in apid.nodes)
+    assert "ACL not found" not in caplog.text
+
+
 async def test_an_apid_that_comes_late_or_is_replaced_gets_what_is_new(tmp_path: Path) -> None:
     async with running(make_config(tmp_path)) as (_, client):
         assert (await client.service(Name="first"))[0] == 200

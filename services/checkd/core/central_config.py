@@ -1,7 +1,8 @@
 """Central configuration of proxies: what configuration entries add to a registration (Consul 1.7: service manager).
 
-Only proxies take part. What the registration itself says wins; below it come the service's own defaults, then the
-defaults of all proxies. Nothing is written back into the registration: the merged form is what is shown and synced.
+Only sidecar proxies, which name the instance they stand before, and mesh gateways take part. What the registration
+itself says wins; below it come the service's own defaults, then the defaults of all proxies. Nothing is written back
+into the registration: the merged form is what is shown and synced.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ Entry = Mapping[str, Any]
 
 def takes_part(service: Service) -> bool:
     """Whether central configuration applies to a service at all."""
-    return service.kind in (CONNECT_PROXY, MESH_GATEWAY)
+    if service.kind == CONNECT_PROXY:
+        return bool((service.proxy or {}).get("DestinationServiceID"))
+    return service.kind == MESH_GATEWAY
 
 
 def merged(service: Service, proxy_defaults: Entry | None, service_defaults: Mapping[str, Entry]) -> Service:
