@@ -27,10 +27,12 @@ from lictor.state.commands import (
     CASetRoots,
     Command,
     ConfigDelete,
+    ConfigReplicate,
     ConfigSet,
     CoordinateBatch,
     Deregister,
     IntentionDelete,
+    IntentionReplicate,
     IntentionSet,
     PolicyDelete,
     PolicySet,
@@ -76,6 +78,7 @@ _OPERATIONS: dict[type[Command], tuple[str, str]] = {
     QueryDelete: ("fsm.prepared-query", "delete"),
     IntentionSet: ("fsm.intention", "update"),
     IntentionDelete: ("fsm.intention", "delete"),
+    IntentionReplicate: ("fsm.intention", "update"),
     CASetConfig: ("fsm.ca", "set-config"),
     CASetRoots: ("fsm.ca", "set-roots"),
     CASetProviderState: ("fsm.ca", "set-provider-state"),
@@ -327,6 +330,10 @@ def _config_entry_sample(data: bytes) -> telemetry.Sample | None:
         kind, operation = command.entry.kind, "upsert"
     elif isinstance(command, ConfigDelete):
         kind, operation = command.kind, "delete"
+    elif isinstance(command, ConfigReplicate) and command.entries:
+        kind, operation = command.entries[0].kind, "upsert"
+    elif isinstance(command, ConfigReplicate) and command.deletes:
+        kind, operation = command.deletes[0][0], "delete"
     else:
         return None
     return telemetry.sample("fsm.config_entry.<kind>", part=kind, labels=(("op", operation),))

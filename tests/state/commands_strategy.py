@@ -131,6 +131,11 @@ commands = st.one_of(
     st.builds(c.QueryDelete, query_id=st.sampled_from(SESSIONS)),
     st.builds(c.IntentionSet, intention=intentions),
     st.builds(c.IntentionDelete, intention_id=st.sampled_from(SESSIONS)),
+    st.builds(
+        c.IntentionReplicate,
+        deletes=st.lists(st.sampled_from(SESSIONS), max_size=2),
+        intentions=st.lists(intentions, max_size=3),
+    ),
     st.builds(c.CoordinateBatch, coordinates=st.lists(coordinates, max_size=2)),
     st.builds(c.TombstoneReap, index=indexes),
 )

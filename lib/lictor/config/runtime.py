@@ -410,6 +410,11 @@ class RuntimeConfig(Section, frozen=True, kw_only=True):
     version: str = "1.7.2"
     """The Consul version whose behaviour this agent has (shown in tags and answers)."""
 
+    @property
+    def is_secondary(self) -> bool:
+        """Whether another datacenter is the primary one."""
+        return bool(self.primary_datacenter) and self.primary_datacenter != self.datacenter
+
     def save(self, path: Path | str) -> None:
         """Write as JSON, atomically, readable by the owner only (it holds tokens and keys)."""
         target = Path(path)

@@ -102,17 +102,17 @@ def parse_certificate(pem: str) -> x509.Certificate:
         raise CertificateError(f"not a certificate in PEM: {error}") from None
 
 
-def _spki(key: object) -> bytes:
+def public_key_info(key: object) -> bytes:
     encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
     return encoded
 
 
 def key_id(public_key: object) -> bytes:
     """SHA-256 of the subject public key info."""
-    return hashlib.sha256(_spki(public_key)).digest()
+    return hashlib.sha256(public_key_info(public_key)).digest()
 
 
-def _hash_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
+def hash_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
     if isinstance(key, rsa.RSAPrivateKey) or key.key_size <= 256:
         return hashes.SHA256()
     return hashes.SHA384() if key.key_size <= 384 else hashes.SHA512()
@@ -125,9 +125,8 @@ def new_root(private_key: str, cluster_id: str, serial: int, now_ns: int) -> str
     """A self-signed root of a cluster, as PEM. Errors: CertificateError for the key."""
     key = parse_private_key(private_key)
     identity = SigningIdentity(cluster_id)
-    uid = "".join(secrets.choice(UID_DIGITS) for _ in range(UID_LENGTH))
-    name = _name(f"pri-{uid}.consul.ca.{identity.host[:8]}.consul")
-    now = _time(now_ns)
+    name = authority_name("pri", cluster_id)
+    now = to_time(now_ns)
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -136,19 +135,25 @@ def new_root(private_key: str, cluster_id: str, serial: int, now_ns: int) -> str
         .serial_number(serial)
         .not_valid_before(now)
         .not_valid_after(now.replace(year=now.year + ROOT_LIFETIME_YEARS, day=min(now.day, 28)))
-        .add_extension(_authority_usage(), critical=True)
+        .add_extension(authority_usage(), critical=True)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier(key_id(key.public_key())), critical=False)
-        .add_extension(_authority(key), critical=False)
-        .add_extension(_uri(identity.uri), critical=False)
+        .add_extension(authority_key_id(key), critical=False)
+        .add_extension(uri_name(identity.uri), critical=False)
     )
-    return _pem(builder.sign(key, _hash_for(key)))
+    return to_pem(builder.sign(key, hash_for(key)))
+
+
+def authority_name(role: str, cluster_id: str) -> x509.Name:
+    """A new name of an authority: `pri` signs for the cluster, `sec` for a secondary datacenter."""
+    uid = "".join(secrets.choice(UID_DIGITS) for _ in range(UID_LENGTH))
+    return common_name(f"{role}-{uid}.consul.ca.{SigningIdentity(cluster_id).host[:8]}.consul")
 
 
 def check_root(root_cert: str, private_key: str) -> None:
     """Whether an operator's root can sign with the key. Errors: CertificateError."""
     certificate, key = parse_certificate(root_cert), parse_private_key(private_key)
-    if _spki(certificate.public_key()) != _spki(key.public_key()):
+    if public_key_info(certificate.public_key()) != public_key_info(key.public_key()):
         raise CertificateError("the private key is not that of the root certificate")
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -199,7 +204,7 @@ def cross_sign(new_root_cert: str, old_root_cert: str, old_private_key: str, ser
         parse_certificate(old_root_cert),
         parse_private_key(old_private_key),
     )
-    valid_from = _time(now_ns) - BACKDATED
+    valid_from = to_time(now_ns) - BACKDATED
     builder = (
         x509.CertificateBuilder()
         .subject_name(new.subject)
@@ -212,8 +217,8 @@ def cross_sign(new_root_cert: str, old_root_cert: str, old_private_key: str, ser
     for extension in new.extensions:
         if not isinstance(extension.value, x509.AuthorityKeyIdentifier):
             builder = builder.add_extension(extension.value, extension.critical)
-    builder = builder.add_extension(_authority(key), critical=False)
-    return _pem(builder.sign(key, _hash_for(key)))
+    builder = builder.add_extension(authority_key_id(key), critical=False)
+    return to_pem(builder.sign(key, hash_for(key)))
 
 
 # -------------------------------------------------------------------------------------------------------- leaves
@@ -224,10 +229,10 @@ def new_signing_request(private_key: str, identity: ServiceIdentity) -> str:
     key = parse_private_key(private_key)
     builder = (
         x509.CertificateSigningRequestBuilder()
-        .subject_name(_name(service_common_name(identity)))
-        .add_extension(_uri(identity.uri), critical=False)
+        .subject_name(common_name(service_common_name(identity)))
+        .add_extension(uri_name(identity.uri), critical=False)
     )
-    return builder.sign(key, _hash_for(key)).public_bytes(Encoding.PEM).decode()
+    return builder.sign(key, hash_for(key)).public_bytes(Encoding.PEM).decode()
 
 
 def parse_signing_request(pem: str) -> SigningRequest:
@@ -259,12 +264,12 @@ def sign_leaf(
 ) -> IssuedLeaf:
     """A service's certificate, signed by the root. Errors: CertificateError for the root or its key."""
     root, key = parse_certificate(root_cert), parse_private_key(private_key)
-    valid_from = _time(now_ns) - BACKDATED
+    valid_from = to_time(now_ns) - BACKDATED
     valid_to = min(valid_from + timedelta(microseconds=lifetime_ns // 1000), root.not_valid_after_utc)
     public_key = request.csr.public_key()
     builder = (
         x509.CertificateBuilder()
-        .subject_name(_name(service_common_name(request.identity)))
+        .subject_name(common_name(service_common_name(request.identity)))
         .issuer_name(root.subject)
         .public_key(public_key)
         .serial_number(serial)
@@ -276,12 +281,12 @@ def sign_leaf(
         )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier(key_id(public_key)), critical=False)
-        .add_extension(_authority(key), critical=False)
-        .add_extension(_uri(request.identity.uri), critical=False)
+        .add_extension(authority_key_id(key), critical=False)
+        .add_extension(uri_name(request.identity.uri), critical=False)
     )
     return IssuedLeaf(
         serial=_serial_text(serial),
-        certificate=_pem(builder.sign(key, _hash_for(key))),
+        certificate=to_pem(builder.sign(key, hash_for(key))),
         service=request.identity.service,
         uri=request.identity.uri,
         not_before_ns=_ns(valid_from),
@@ -304,11 +309,11 @@ def service_common_name(identity: ServiceIdentity) -> str:
 # -------------------------------------------------------------------------------------------------------- pieces
 
 
-def _authority(key: PrivateKey) -> x509.AuthorityKeyIdentifier:
+def authority_key_id(key: PrivateKey) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier(key_id(key.public_key()), None, None)
 
 
-def _uri(uri: str) -> x509.SubjectAlternativeName:
+def uri_name(uri: str) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
 
 
@@ -326,7 +331,7 @@ def _usage(signing: bool) -> x509.KeyUsage:
     )
 
 
-def _authority_usage() -> x509.KeyUsage:
+def authority_usage() -> x509.KeyUsage:
     return _usage(signing=True)
 
 
@@ -334,15 +339,15 @@ def _leaf_usage() -> x509.KeyUsage:
     return _usage(signing=False)
 
 
-def _name(common_name: str) -> x509.Name:
+def common_name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _pem(certificate: x509.Certificate) -> str:
+def to_pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
-def _time(now_ns: int) -> datetime:
+def to_time(now_ns: int) -> datetime:
     """Whole seconds: certificates hold no fractions."""
     return datetime.fromtimestamp(now_ns // SECOND_NS, UTC)
 

@@ -70,8 +70,15 @@ class ProviderConfig:
     @property
     def state_id(self) -> str:
         """Under which the provider keeps key and certificate: another key or root, another record."""
-        digest = hashlib.sha256(f"{self.private_key},{self.root_cert},true".encode()).digest()
-        return digest.hex(":")
+        return self._record("true")
+
+    @property
+    def secondary_state_id(self) -> str:
+        """The same in a secondary datacenter, whose authority is an intermediate one."""
+        return self._record("false")
+
+    def _record(self, is_primary: str) -> str:
+        return hashlib.sha256(f"{self.private_key},{self.root_cert},{is_primary}".encode()).digest().hex(":")
 
 
 def provider_settings(from_files: Mapping[str, Any]) -> dict[str, Any]:

@@ -125,6 +125,8 @@ _HANDLERS: dict[type, Callable[[Writer, Any], Result]] = {
     c.ConfigDelete: config_entry.delete_entry,
     c.IntentionSet: intention.set_intention,
     c.IntentionDelete: intention.delete_intention,
+    c.ConfigReplicate: config_entry.replicate,
+    c.IntentionReplicate: intention.replicate,
     c.CASetConfig: certificate_authority.set_config,
     c.CASetRoots: certificate_authority.set_roots,
     c.CASetProviderState: certificate_authority.set_provider_state,

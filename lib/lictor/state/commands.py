@@ -152,6 +152,23 @@ class IntentionDelete(Command, frozen=True):
     intention_id: str
 
 
+class ConfigReplicate(Command, frozen=True):
+    """Takes entries over from another datacenter: (kind, name) to remove and entries to set, all or nothing.
+
+    Discovery chains are looked at when all is done: there need not be an order in which each step alone is sound.
+    """
+
+    deletes: list[tuple[str, str]]
+    entries: list[ConfigEntry]
+
+
+class IntentionReplicate(Command, frozen=True):
+    """Takes intentions over from another datacenter: IDs to remove and intentions to set, all or nothing."""
+
+    deletes: list[str]
+    intentions: list[Intention]
+
+
 class CASetConfig(Command, frozen=True):
     """With `cas_index`, only if it is the configuration's ModifyIndex."""
 
@@ -166,6 +183,8 @@ class CASetRoots(Command, frozen=True):
     roots: list[CARoot]
     config: CAConfig | None = None
     config_cas_index: int = 0
+    provider_state: CAProviderState | None = None
+    """What the built-in provider keeps for these roots."""
 
 
 class CASetProviderState(Command, frozen=True):
@@ -277,6 +296,8 @@ AnyCommand = (
     | BindingRuleDelete
     | AuthMethodSet
     | AuthMethodDelete
+    | ConfigReplicate
+    | IntentionReplicate
 )
 
 encode_command = msgspec.msgpack.Encoder().encode

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 CONNECT_OFF = "Connect must be enabled in order to use this endpoint"
 NOT_READY = "internal error: CA provider is nil"
+NO_ROOT = "internal error: CA root is nil"
+NO_ROOT_AUTHORITY = "error generating CA root certificate: provider is not the root certificate authority"
+NOT_PRIMARY = "not the primary datacenter"
 SIGN_PATH = "/v1/internal/connect/ca/sign"
 CSR_WAIT_S = 0.5
 """How long a signing request waits for its turn before it is refused."""
@@ -173,6 +176,8 @@ class ConnectCaEndpoints:
             raise HttpError(f"error configuring provider: {error}") from None
         config = CAConfig(stored.cluster_id, provider_name, raw, stored.state, forced)
         # Only the new key and root matter for the roots, and both may be there already.
+        if self._node.config.is_secondary:
+            raise HttpError(NO_ROOT_AUTHORITY)
         new_state = await self._provider_state(provider, stored.cluster_id)
         if new_state.root_cert == active.root_cert:
             applied = await self._node.consensus.propose(commands.CASetConfig(config, stored.modify_index))
@@ -278,18 +283,62 @@ class ConnectCaEndpoints:
             config = operator.ca_config(txn).value
             roots = operator.ca_roots(txn).value
             provider = parse_provider_config(config.config) if config is not None else None
-            state = operator.ca_provider_state(txn, provider.state_id) if provider is not None else None
+            state = self._provider_record(txn, provider) if provider is not None else None
         active = next((root for root in roots if root.active), None)
-        if config is None or provider is None or state is None or active is None:
+        secondary = self._node.config.is_secondary
+        if secondary and config is not None and active is None:
+            raise HttpError(NO_ROOT)
+        if config is None or provider is None or active is None or (state is None and not secondary):
             raise HttpError(NOT_READY)
         self._check_identity(request, wanted, config.cluster_id)
+        if state is None or (secondary and not state.intermediate_cert):
+            raise HttpError(f"error parsing CA cert: {certificates.NO_PEM}")
         await self._wait_for_turn(provider.csr_max_per_second)
         serial, index = await self._next_serial()
+        issuer = state.intermediate_cert if secondary else state.root_cert
         leaf = certificates.sign_leaf(
-            wanted, state.root_cert, state.private_key, serial, provider.leaf_cert_ttl_ns, time.time_ns()
+            wanted, issuer, state.private_key, serial, provider.leaf_cert_ttl_ns, time.time_ns()
         )
-        # Who knows only an older root needs the cross-signed one to verify the leaf.
-        return certificates.with_chain(leaf, active.intermediate_certs or ()), index
+        # Who verifies needs what leads from the leaf to a root: our intermediate, and for those who know only an
+        # older root the cross-signed one.
+        chain = [issuer] if secondary else []
+        chain += [certificate for certificate in active.intermediate_certs or () if certificate not in chain]
+        return certificates.with_chain(leaf, chain), index
+
+    def _provider_record(self, txn: ReadTxn, provider: ProviderConfig) -> CAProviderState | None:
+        """Key and certificates that sign here."""
+        state_id = provider.secondary_state_id if self._node.config.is_secondary else provider.state_id
+        return operator.ca_provider_state(txn, state_id)
+
+    async def sign_intermediate(self, request: Request, csr: str) -> str:
+        """A certificate for the authority of another datacenter, as PEM. Errors: HttpError."""
+        from lictor.connect import certificates, intermediates
+
+        self._require_enabled()
+        if self._node.config.is_secondary:
+            raise HttpError(NOT_PRIMARY)
+        if not self._node.authorizer(request).operator_write():
+            raise Forbidden(PERMISSION_DENIED)
+        await self._catch_up_unless_leader()
+        with self._node.state.read() as txn:
+            config = operator.ca_config(txn).value
+            provider = parse_provider_config(config.config) if config is not None else None
+            state = self._provider_record(txn, provider) if provider is not None else None
+        if config is None or provider is None or state is None or not state.root_cert:
+            raise HttpError(NOT_READY)
+        serial, _ = await self._next_serial()
+        try:
+            return intermediates.sign_authority(
+                csr,
+                state.root_cert,
+                state.private_key,
+                config.cluster_id,
+                serial,
+                provider.intermediate_cert_ttl_ns,
+                time.time_ns(),
+            )
+        except certificates.CertificateError as error:
+            raise HttpError(str(error)) from None
 
     def _check_identity(self, request: Request, wanted: SigningRequest, cluster_id: str) -> None:
         identity, signing = wanted.identity, SigningIdentity(cluster_id)

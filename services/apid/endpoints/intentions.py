@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Awaitable
 from typing import Any
 
 from apid.core.decoding import ANY, INT, TEXT, TEXT_MAP, UINT64, DecodeError, Struct, decode
@@ -12,6 +13,7 @@ from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError, NotFound, 
 from apid.core.message import JSON, Answer, Request, Response
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
+from apid.endpoints.primary_datacenter import primary_elsewhere
 from apid.node.context import Node
 from apid.node.reading import BARE_ERRORS, json_response
 from lictor.state import commands, prepare, render
@@ -216,6 +218,8 @@ class IntentionEndpoints:
 
     async def create(self, request: Request) -> Response:
         fields = _decoded(request)
+        if (elsewhere := self._elsewhere(request)) is not None:
+            return await elsewhere
         if fields.get("ID"):
             raise HttpError("ID must be empty when creating a new intention")
         self._require_write(request, fields.get("DestinationName", ""))
@@ -226,16 +230,24 @@ class IntentionEndpoints:
             fields = decode(INTENTION, request.body)
         except DecodeError as error:
             raise PrefixedBadRequest(f"Request decode failed: {error}") from None
+        if (elsewhere := self._elsewhere(request)) is not None:
+            return await elsewhere
         self._require_write(request, fields.get("DestinationName", ""))
         existing = await self._existing(request, "modify")
         self._require_write(request, existing.destination_name)
         return await self._store(fields, existing.id)
 
     async def delete(self, request: Request) -> Response:
+        if (elsewhere := self._elsewhere(request)) is not None:
+            return await elsewhere
         existing = await self._existing(request, "delete")
         self._require_write(request, existing.destination_name)
         await self._node.consensus.propose(commands.IntentionDelete(existing.id))
         return Response(200, b"true", JSON)
+
+    def _elsewhere(self, request: Request) -> Awaitable[Response] | None:
+        """With Connect intentions come from the primary datacenter: that is where they are changed."""
+        return primary_elsewhere(self._node, request) if self._node.config.connect.enabled else None
 
     async def _existing(self, request: Request, deed: str) -> Intention:
         """The intention that a change names, as the leader has it. Errors: HttpError."""

@@ -26,6 +26,7 @@ from apid.endpoints.keyring import KeyringEndpoints
 from apid.endpoints.kv import KvEndpoints
 from apid.endpoints.operator import OperatorEndpoints
 from apid.endpoints.query import QueryEndpoints
+from apid.endpoints.replication import ReplicationEndpoints
 from apid.endpoints.root import RootEndpoints
 from apid.endpoints.session import SessionEndpoints
 from apid.endpoints.snapshot import SnapshotEndpoints
@@ -63,6 +64,7 @@ AREAS = (
     IntentionEndpoints,
     ConnectAgentEndpoints,
     DiscoveryChainEndpoints,
+    ReplicationEndpoints,
     WatchEndpoints,
 )
 

@@ -1,5 +1,5 @@
-"""Connect's certificate authority: created by the first leader, old roots removed when nothing can need them any more
-(Consul 1.7: leader_connect.go)."""
+"""Connect's certificate authority in the primary datacenter: created by the first leader, old roots removed when
+nothing can need them any more (Consul 1.7: leader_connect.go). `secondary_authority.py` has the others'."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ import uuid
 
 from lictor.config.runtime import RuntimeConfig
 from lictor.connect.provider_config import CONSUL, ProviderConfig, initial_config, parse_provider_config
-from lictor.state.commands import CASetConfig, CASetProviderState, CASetRoots, Command, Failed
+from lictor.state.commands import AnyResult, CASetConfig, CASetProviderState, CASetRoots, Command, Failed
 from lictor.state.queries import operator
 from lictor.state.rows import CAConfig, CAProviderState, CARoot
 from lictor.state.uuids import is_uuid
@@ -27,12 +27,58 @@ class AuthorityError(Exception):
     """The certificate authority could not be set up; tried again later."""
 
 
+class AuthorityRecords:
+    """The authority's records in this datacenter's state."""
+
+    def __init__(self, driver: Driver, proposer: Proposer, config: RuntimeConfig) -> None:
+        self.driver = driver
+        self._proposer = proposer
+        self._config = config
+
+    async def config(self) -> CAConfig:
+        """The stored configuration, that of the agent's files if there is none yet."""
+        with self.driver.machine.store.read() as txn:
+            stored = operator.ca_config(txn).value
+        if stored is not None:
+            return stored
+        cluster_id, raw = initial_config(self._config.connect.ca_config)
+        if cluster_id and not is_uuid(cluster_id):
+            raise AuthorityError(f"connect.ca_config.cluster_id is no UUID: {cluster_id!r}")
+        wanted = CAConfig(cluster_id or str(uuid.uuid4()), self._config.connect.ca_provider, raw)
+        await self.propose(CASetConfig(wanted, cas_index=0))
+        with self.driver.machine.store.read() as txn:
+            stored = operator.ca_config(txn).value
+        assert stored is not None, "the configuration was just stored"
+        return stored
+
+    async def prune(self) -> None:
+        """Removes roots that were replaced longer than two leaf lifetimes ago."""
+        with self.driver.machine.store.read() as txn:
+            roots = operator.ca_roots(txn).value
+            config = operator.ca_config(txn).value
+            index = read_index(txn, ROOTS_TABLE)
+        if config is None or not roots:
+            return
+        leaf_ttl_ns = parse_provider_config(config.config).leaf_cert_ttl_ns
+        kept = unexpired(roots, leaf_ttl_ns, time.time_ns())
+        if len(kept) < len(roots):
+            log.info("pruning old unused root CAs: count=%d", len(roots) - len(kept))
+            await self.propose(CASetRoots(index, kept))
+
+    async def propose(self, command: Command) -> AnyResult:
+        """Errors: AuthorityError when it is refused, NotReplicatedError."""
+        result = await self._proposer.propose(command)
+        if isinstance(result, Failed):
+            raise AuthorityError(result.text)
+        return result
+
+
 class CertificateAuthorityDuty:
     """Runs while this server leads, if Connect is on."""
 
-    def __init__(self, driver: Driver, proposer: Proposer, config: RuntimeConfig) -> None:
-        self._driver = driver
-        self._proposer = proposer
+    def __init__(self, records: AuthorityRecords, config: RuntimeConfig) -> None:
+        self._records = records
+        self._driver = records.driver
         self._config = config
 
     async def run(self) -> None:
@@ -48,11 +94,11 @@ class CertificateAuthorityDuty:
                 log.error("failed to initialize the CA, trying again: error=%r", str(error))
                 await asyncio.sleep(RETRY_S)
         while True:
-            await self._prune()
+            await self._records.prune()
             await asyncio.sleep(PRUNE_INTERVAL_S)
 
     async def _initialize(self) -> None:
-        config = await self._stored_config()
+        config = await self._records.config()
         if config.provider != CONSUL:
             raise AuthorityError(f"unknown CA provider {config.provider!r}")
         provider = parse_provider_config(config.config)
@@ -71,24 +117,8 @@ class CertificateAuthorityDuty:
         from lictor.connect.certificates import root_row
 
         row = root_row(state.root_cert, CONSUL, config.cluster_id)
-        await self._propose(CASetRoots(index, [*roots, row]))
+        await self._records.propose(CASetRoots(index, [*roots, row]))
         log.info("initialized primary datacenter CA with provider: provider=%s", config.provider)
-
-    async def _stored_config(self) -> CAConfig:
-        """The cluster's configuration, that of the agent's files if there is none yet."""
-        with self._driver.machine.store.read() as txn:
-            stored = operator.ca_config(txn).value
-        if stored is not None:
-            return stored
-        cluster_id, raw = initial_config(self._config.connect.ca_config)
-        if cluster_id and not is_uuid(cluster_id):
-            raise AuthorityError(f"connect.ca_config.cluster_id is no UUID: {cluster_id!r}")
-        wanted = CAConfig(cluster_id or str(uuid.uuid4()), self._config.connect.ca_provider, raw)
-        await self._propose(CASetConfig(wanted, cas_index=0))
-        with self._driver.machine.store.read() as txn:
-            stored = operator.ca_config(txn).value
-        assert stored is not None, "the configuration was just stored"
-        return stored
 
     async def _new_provider_state(self, provider: ProviderConfig, cluster_id: str) -> CAProviderState:
         from lictor.connect.certificates import check_root, new_private_key, new_root
@@ -103,26 +133,8 @@ class CertificateAuthorityDuty:
         else:
             root = new_root(key, cluster_id, self._driver.raft.last_index + 1, time.time_ns())
         state = CAProviderState(provider.state_id, key, root)
-        await self._propose(CASetProviderState(state))
+        await self._records.propose(CASetProviderState(state))
         return state
-
-    async def _prune(self) -> None:
-        """Removes roots that were replaced longer than two leaf lifetimes ago."""
-        with self._driver.machine.store.read() as txn:
-            roots = operator.ca_roots(txn).value
-            config = operator.ca_config(txn).value
-            index = read_index(txn, ROOTS_TABLE)
-        assert config is not None, "roots without a configuration"
-        leaf_ttl_ns = parse_provider_config(config.config).leaf_cert_ttl_ns
-        kept = unexpired(roots, leaf_ttl_ns, time.time_ns())
-        if len(kept) < len(roots):
-            log.info("pruning old unused root CAs: count=%d", len(roots) - len(kept))
-            await self._propose(CASetRoots(index, kept))
-
-    async def _propose(self, command: Command) -> None:
-        result = await self._proposer.propose(command)
-        if isinstance(result, Failed):
-            raise AuthorityError(result.text)
 
 
 def unexpired(roots: list[CARoot], leaf_ttl_ns: int, now_ns: int) -> list[CARoot]:

@@ -27,12 +27,13 @@ from raftd.fsm import Batch
 from raftd.leader.autopilot_duty import AutopilotDuty
 from raftd.leader.bootstrap_reset import BootstrapReset
 from raftd.leader.catalog_duty import CatalogDuty
-from raftd.leader.certificate_authority import CertificateAuthorityDuty
+from raftd.leader.certificate_authority import AuthorityRecords, CertificateAuthorityDuty
 from raftd.leader.config_seed import ConfigSeed
 from raftd.leader.coordinates import CoordinateBuffer
 from raftd.leader.critical_services import CriticalServices
 from raftd.leader.gossip import Gossip
 from raftd.leader.reconcile import SERF_CHECK_ID
+from raftd.leader.replication.status import STATUS_CALL, AclReplicationStatus
 from raftd.leader.session_timers import SessionTimers
 from raftd.leader.tombstones import GRANULARITY_NS, TombstoneBins
 from raftd.proposer import NotReplicatedError, Proposer
@@ -65,7 +66,15 @@ class LeaderDuties:
         self._catalog = CatalogDuty(driver, proposer, gossip, config.datacenter, config.node_name)
         self._autopilot = AutopilotDuty(driver, proposer, gossip, config.autopilot, self._catalog.servers_joined)
         self._config_seed = ConfigSeed(driver, proposer, config.config_entries_bootstrap)
-        self._authority = CertificateAuthorityDuty(driver, proposer, config)
+        records = AuthorityRecords(driver, proposer, config)
+        self._authority = CertificateAuthorityDuty(records, config)
+        self._replication_status = AclReplicationStatus()
+        self._secondary = None
+        if config.is_secondary:
+            # Only secondary datacenters pay for what they take over from the primary one.
+            from raftd.leader.secondary import SecondaryDuties
+
+            self._secondary = SecondaryDuties(config, driver, proposer, records, self._replication_status)
         self._sessions = SessionTimers()
         self._coordinates = CoordinateBuffer(
             config.coordinates.update_batch_size, config.coordinates.update_max_batches
@@ -85,6 +94,7 @@ class LeaderDuties:
         calls.register("session.timers", self._session_timers, leader_only=True)
         calls.register("coordinate.update", self._update_coordinate, leader_only=True)
         calls.register("acl.bootstrap_reset", BootstrapReset(config.data_dir).specified, leader_only=True)
+        calls.register(STATUS_CALL, self._show_replication_status, leader_only=True)
 
     # --- beginning and end ------------------------------------------------------------------------------------
 
@@ -100,7 +110,6 @@ class LeaderDuties:
         for duty in (
             *self._access_control,
             self._seed,
-            self._authority.run,
             self._catalog.run,
             self._autopilot.watch_health,
             self._autopilot.watch_servers,
@@ -109,6 +118,7 @@ class LeaderDuties:
             self._flush_coordinates,
             self._reap_critical_services,
             self._sweep_lock_delays,
+            *(self._secondary.loops() if self._secondary is not None else (self._authority.run,)),
         ):
             self._begin(_again_and_again(duty.__qualname__, duty))
 
@@ -127,12 +137,15 @@ class LeaderDuties:
             task.cancel()
         self._sessions.clear()
         self.lock_delays.clear()
+        self._replication_status.stopped()
 
     async def close(self) -> None:
         """End, and wait for it."""
         tasks = tuple(self._tasks)
         self._end()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._secondary is not None:
+            await self._secondary.close()
 
     def batch_applied(self, batch: Batch) -> None:
         """Sessions and locks that came and went."""
@@ -184,11 +197,17 @@ class LeaderDuties:
             raise CallError(f"not a coordinate: {error}") from error
         return self._coordinates.add(coordinate)
 
+    async def _show_replication_status(self, body: Any) -> dict[str, object]:
+        """How the replication of access control goes; times in nanoseconds since 1970."""
+        return self._replication_status.shown()
+
     # --- duties -----------------------------------------------------------------------------------------------
 
     async def _seed(self) -> None:
         await self._autopilot.seed_config()
-        await self._config_seed.run()
+        # Elsewhere the entries come from the primary datacenter.
+        if not self._config.is_secondary:
+            await self._config_seed.run()
 
     async def _expire_sessions(self) -> None:
         while True:

@@ -22,7 +22,8 @@ HIDDEN = "<hidden>"
 Shown = dict[str, Any]
 
 
-def _time(nanoseconds: int) -> str:
+def moment(nanoseconds: int) -> str:
+    """A time since 1970 as Go writes it; 0 is its zero time."""
     return time_text(nanoseconds) if nanoseconds > 0 else ZERO_TIME
 
 
@@ -64,7 +65,7 @@ def _life(row: ACLToken) -> Shown:
         shown["AuthMethod"] = row.auth_method
     if row.expiration_time_ns is not None:
         shown["ExpirationTime"] = time_text(row.expiration_time_ns)
-    shown["CreateTime"] = _time(row.create_time_ns)
+    shown["CreateTime"] = moment(row.create_time_ns)
     shown["Hash"] = _hash(row.hash)
     return shown | _indexes(row)
 

@@ -193,6 +193,10 @@ def mark_bootstrapped(writer: Writer) -> None:
 
 
 def set_policies(writer: Writer, policies: Sequence[ACLPolicy]) -> Result:
+    """Policies of one command may exchange their names."""
+    for policy in policies:
+        if (raw := writer.get(keys.policy(policy.id))) is not None:
+            writer.delete(keys.policy_by_name(decode_policy(raw).name))
     for policy in policies:
         if not policy.id:
             raise Refused("Missing ACL Policy ID")
@@ -210,10 +214,16 @@ def set_policies(writer: Writer, policies: Sequence[ACLPolicy]) -> Result:
         if holder is not None and holder != keys.fold(policy.id):
             raise Refused(f'A policy with name "{policy.name}" already exists')
         if existing is not None:
-            writer.delete(keys.policy_by_name(existing.name))
+            _free_name(writer, keys.policy_by_name(existing.name), policy.id)
         insert_policy(writer, _indexed(writer, policy, existing))
         writer.bump("acl-policies")
     return Done()
+
+
+def _free_name(writer: Writer, name_key: bytes, object_id: str) -> None:
+    """A name that is given up; another object of the same command may have it already."""
+    if writer.get(name_key) == keys.fold(object_id):
+        writer.delete(name_key)
 
 
 def insert_policy(writer: Writer, policy: ACLPolicy) -> None:
@@ -238,6 +248,10 @@ def delete_policies(writer: Writer, policy_ids: Sequence[str]) -> Result:
 
 
 def set_roles(writer: Writer, roles: Sequence[ACLRole], allow_missing_links: bool) -> Result:
+    """Roles of one command may exchange their names."""
+    for role in roles:
+        if (raw := writer.get(keys.role(role.id))) is not None:
+            writer.delete(keys.role_by_name(decode_role(raw).name))
     for role in roles:
         if not role.id:
             raise Refused("Missing ACL Role ID")
@@ -250,7 +264,7 @@ def set_roles(writer: Writer, roles: Sequence[ACLRole], allow_missing_links: boo
             raise Refused(f'A role with name "{role.name}" already exists')
         role = replace(role, policies=_links(writer, role.policies, "policy", allow_missing_links))
         if existing is not None:
-            writer.delete(keys.role_by_name(existing.name))
+            _free_name(writer, keys.role_by_name(existing.name), role.id)
         insert_role(writer, _indexed(writer, role, existing))
         writer.bump("acl-roles")
     return Done()

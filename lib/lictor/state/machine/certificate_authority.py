@@ -14,7 +14,15 @@ from lictor.state.commands import (
     Outcome,
     Result,
 )
-from lictor.state.rows import CAConfig, CARoot, decode_ca_config, decode_ca_provider_state, decode_ca_roots, encode
+from lictor.state.rows import (
+    CAConfig,
+    CAProviderState,
+    CARoot,
+    decode_ca_config,
+    decode_ca_provider_state,
+    decode_ca_roots,
+    encode,
+)
 from lictor.state.writer import Refused, Writer
 
 SERIAL_INDEX = "connect-ca-builtin-serial"
@@ -71,20 +79,26 @@ def set_roots(writer: Writer, command: CASetRoots) -> Result:
     writer.changed(topics.CA_ROOTS)
     if command.config is not None:
         _store_config(writer, command.config, config)
+    if command.provider_state is not None:
+        _store_provider_state(writer, command.provider_state)
     return Outcome(True)
 
 
 def set_provider_state(writer: Writer, command: CASetProviderState) -> Result:
-    key = keys.ca_provider_state(command.state.id)
+    _store_provider_state(writer, command.state)
+    return Outcome(True)
+
+
+def _store_provider_state(writer: Writer, wanted: CAProviderState) -> None:
+    key = keys.ca_provider_state(wanted.id)
     raw = writer.get(key)
     state = replace(
-        command.state,
+        wanted,
         create_index=decode_ca_provider_state(raw).create_index if raw is not None else writer.index,
         modify_index=writer.index,
     )
     writer.put(key, encode(state))
     writer.bump("connect-ca-builtin")
-    return Outcome(True)
 
 
 def delete_provider_state(writer: Writer, command: CADeleteProviderState) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from lictor.state import keys, topics
-from lictor.state.commands import ConfigDelete, ConfigSet, Done, Outcome, Result
+from lictor.state.commands import ConfigDelete, ConfigReplicate, ConfigSet, Done, Outcome, Result
 from lictor.state.discovery import references
 from lictor.state.rows import ConfigEntry, decode_config_entry, encode
 from lictor.state.writer import Refused, Writer
@@ -24,6 +24,11 @@ def set_entry(writer: Writer, command: ConfigSet) -> Result:
     problem = references.problem_of_change(writer.get, writer.scan, wanted.kind, wanted.name, wanted)
     if problem:
         raise Refused(problem)
+    _store(writer, wanted, existing)
+    return Outcome(True)
+
+
+def _store(writer: Writer, wanted: ConfigEntry, existing: ConfigEntry | None) -> None:
     entry = replace(
         wanted,
         create_index=existing.create_index if existing else writer.index,
@@ -31,7 +36,6 @@ def set_entry(writer: Writer, command: ConfigSet) -> Result:
     )
     insert_entry(writer, entry)
     writer.bump("config-entries")
-    return Outcome(True)
 
 
 def insert_entry(writer: Writer, entry: ConfigEntry) -> None:
@@ -46,7 +50,26 @@ def delete_entry(writer: Writer, command: ConfigDelete) -> Result:
     problem = references.problem_of_change(writer.get, writer.scan, command.kind, command.name, None)
     if problem:
         raise Refused(problem)
-    writer.delete(keys.config_entry(command.kind, command.name))
+    _remove(writer, command.kind, command.name)
+    return Done()
+
+
+def _remove(writer: Writer, kind: str, name: str) -> None:
+    writer.delete(keys.config_entry(kind, name))
     writer.bump("config-entries")
     writer.changed(topics.CONFIG)
+
+
+def replicate(writer: Writer, command: ConfigReplicate) -> Result:
+    """Missing entries are no error; refused when a chain does not compile afterwards."""
+    removed = [(kind, name) for kind, name in command.deletes if find(writer, kind, name) is not None]
+    for kind, name in removed:
+        _remove(writer, kind, name)
+    for entry in command.entries:
+        _store(writer, entry, find(writer, entry.kind, entry.name))
+    for kind, name in (*removed, *((entry.kind, entry.name) for entry in command.entries)):
+        now = find(writer, kind, name)
+        problem = references.problem_of_change(writer.get, writer.scan, kind, name, now)
+        if problem:
+            raise Refused(problem)
     return Done()

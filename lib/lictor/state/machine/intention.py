@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from lictor.state import keys, topics
-from lictor.state.commands import Done, IntentionDelete, IntentionSet, Name, Result
+from lictor.state.commands import Done, IntentionDelete, IntentionReplicate, IntentionSet, Name, Result
 from lictor.state.rows import Intention, decode_intention, encode
 from lictor.state.writer import Refused, Writer
 
@@ -57,7 +57,7 @@ def set_intention(writer: Writer, command: IntentionSet) -> Result:
         create_index=existing.create_index if existing else writer.index,
         modify_index=writer.index,
     )
-    if existing is not None:
+    if existing is not None and writer.get(names_key(existing)) == keys.fold(existing.id):
         writer.delete(names_key(existing))
     insert_intention(writer, intention)
     writer.bump("connect-intentions")
@@ -73,10 +73,27 @@ def insert_intention(writer: Writer, intention: Intention) -> None:
 
 def delete_intention(writer: Writer, command: IntentionDelete) -> Result:
     """Unknown IDs are no error here."""
-    existing = find(writer, command.intention_id)
+    _remove(writer, command.intention_id)
+    return Done()
+
+
+def _remove(writer: Writer, intention_id: str) -> None:
+    existing = find(writer, intention_id)
     if existing is not None:
         writer.delete(keys.intention(existing.id))
         writer.delete(names_key(existing))
         writer.bump("connect-intentions")
         writer.changed(topics.INTENTIONS)
+
+
+def replicate(writer: Writer, command: IntentionReplicate) -> Result:
+    """Removes, then sets; intentions of one command may exchange their names."""
+    for intention_id in command.deletes:
+        _remove(writer, intention_id)
+    for wanted in command.intentions:
+        existing = find(writer, wanted.id)
+        if existing is not None:
+            writer.delete(names_key(existing))
+    for wanted in command.intentions:
+        set_intention(writer, IntentionSet(wanted))
     return Done()

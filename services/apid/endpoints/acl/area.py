@@ -19,6 +19,7 @@ from apid.core.message import Answer, Request, Response, text_response
 from apid.core.read_options import DEFAULT, ReadRequest
 from apid.core.routes import Operation
 from apid.endpoints.catalog import explained
+from apid.endpoints.primary_datacenter import without_datacenter
 from apid.node.consensus import refusal
 from apid.node.context import Node
 from apid.node.reading import FAILED_META, QUERY_ERROR_STATUS, Query, QueryResult, json_response
@@ -221,27 +222,6 @@ def one(noun: str, query: Callable[[ReadTxn, str], Read[Made]], record_id: str) 
 def missing() -> Response:
     """An empty 404."""
     return Response(MISSING_STATUS)
-
-
-def without_datacenter(request: Request) -> Request:
-    """The same request without `?dc=`: whoever gets it is to answer it."""
-    if not request.has("dc"):
-        return request
-    kept = b"&".join(pair for pair in request.query.split(b"&") if pair.partition(b"=")[0] != b"dc")
-    path = request.target.partition(b"?")[0]
-    passed_on = Request(
-        request.method,
-        request.path,
-        kept,
-        request.headers,
-        request.body,
-        request.remote_address,
-        path + (b"?" + kept if kept else b""),
-        request.hops,
-    )
-    passed_on.internal = request.internal
-    passed_on.tail = request.tail
-    return passed_on
 
 
 def without_blocking(options: ReadRequest) -> ReadRequest:

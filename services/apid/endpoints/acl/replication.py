@@ -1,25 +1,17 @@
-"""/v1/acl/replication: how far this datacenter's copy of the primary's records is."""
+"""/v1/acl/replication: how far this datacenter's copy of the primary's records is, as its leader knows it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from apid.core.message import Request, Response
 from apid.core.routes import Route
 from apid.endpoints.acl.area import AclArea, may_be_bad, shown
-from lictor.state.acl.render import ZERO_TIME
+from lictor.state.acl import render
 
 STATUS = {"type": "object"}
-NOT_RUNNING = {
-    "Enabled": False,
-    "Running": False,
-    "SourceDatacenter": "",
-    "ReplicationType": "",
-    "ReplicatedIndex": 0,
-    "ReplicatedRoleIndex": 0,
-    "ReplicatedTokenIndex": 0,
-    "LastSuccess": ZERO_TIME,
-    "LastError": ZERO_TIME,
-}
-"""What a datacenter shows that replicates nothing."""
+TIMES = ("LastSuccess", "LastError")
+STATUS_CALL = "acl.replication_status"
 
 
 class ReplicationEndpoints(AclArea):
@@ -45,4 +37,7 @@ class ReplicationEndpoints(AclArea):
         self._reads.parse(request)
         if (elsewhere := self._reader_elsewhere(request)) is not None:
             return await elsewhere
-        return shown(NOT_RUNNING)
+        status: dict[str, Any] = await self._node.consensus.call(STATUS_CALL)
+        for name in TIMES:
+            status[name] = render.moment(status[name])
+        return shown(status)

@@ -22,8 +22,8 @@ from apid.endpoints.acl.area import (
     may_be_bad,
     one,
     shown,
-    without_datacenter,
 )
+from apid.endpoints.primary_datacenter import without_datacenter
 from apid.node.reading import QueryResult
 from lictor import telemetry
 from lictor.acl import Authorizer
