@@ -6,6 +6,8 @@ PROTOS := $(wildcard protos/lictor/v1/*.proto)
 PB     := lib/lictor/pb
 SEEDS  ?= 1-2000
 TESTS  ?= tests --ignore=tests/compat
+PREFIX ?= /usr
+INTERPRETER ?= /usr/bin/python3
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -77,7 +79,15 @@ fuzz: build ## a million mutated DNS packets
 
 .PHONY: faults
 faults: build ## every server lost in every way, long cuts: minutes (see campaigns/)
-	$(BIN)/python -m pytest campaigns -s
+	$(BIN)/python -m pytest campaigns --ignore=campaigns/deploy -s
+
+.PHONY: deploy-test
+deploy-test: build ## the files of deploy/ on booted machines and in containers: minutes, as root
+	$(BIN)/python -m pytest campaigns/deploy -s
+
+.PHONY: install
+install: build ## copy programs, units and examples: make install DESTDIR= PREFIX=/usr
+	@$(BIN)/python tools/install.py --destdir "$(DESTDIR)" --prefix "$(PREFIX)" --interpreter "$(INTERPRETER)"
 
 .PHONY: bench
 bench: build ## measure beside etcd and bind9, as ratios

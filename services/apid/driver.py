@@ -80,7 +80,7 @@ def build_node(config: RuntimeConfig, link: SupervisorLink | None, worker: int =
         distances=Distances(gossip, config.datacenter),
         events=Events(config.data_dir, config.node_name, local),
         metrics=AgentMetrics(config.data_dir, config.server_mode, config.node_name, others),
-        link=link,
+        link=link if link is not None and link.supervised else None,
         tokens=tokens,
         access=access,
     )
@@ -201,7 +201,7 @@ class Apid:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         # Under a supervisor an interrupt reaches the whole process group, but when to stop is the supervisor's to say.
-        ignore = self._link is not None
+        ignore = self._link is not None and self._link.supervised
         loop.add_signal_handler(signal.SIGINT, (lambda: None) if ignore else self._stopping.set)
 
     async def _listen_for_peers(self) -> int:

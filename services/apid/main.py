@@ -26,6 +26,7 @@ def run(config: RuntimeConfig, link: SupervisorLink | None, worker: int = 1) -> 
 
 def main() -> int:
     """`apid`: takes the flags of `consul agent`."""
+    from lictor.agent.alone import AloneLink
     from lictor.config.errors import ConfigError
     from lictor.config.load import for_daemon
 
@@ -35,7 +36,7 @@ def main() -> int:
         print(f"==> {error}", file=sys.stderr)
         return 1
     logs.setup(config.log)
-    return run(config, None)
+    return run(config, AloneLink(sys.argv[1:], config))
 
 
 if __name__ == "__main__":

@@ -262,6 +262,7 @@ def run(config: RuntimeConfig, link: SupervisorLink | None) -> int:
 
 def main() -> int:
     """The console script: the same flags as `consul agent`."""
+    from lictor.agent.alone import AloneLink
     from lictor.config import load
     from lictor.config.errors import ConfigError
     from lictor.config.goflags import FlagError, HelpWanted
@@ -271,7 +272,7 @@ def main() -> int:
     except (ConfigError, FlagError, HelpWanted) as error:
         print(f"==> {error}", file=sys.stderr)
         return 1
-    return run(config, None)
+    return run(config, AloneLink(sys.argv[1:], config))
 
 
 if __name__ == "__main__":

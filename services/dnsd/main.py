@@ -54,6 +54,7 @@ async def _serve(config: RuntimeConfig, link: SupervisorLink | None) -> int:
 
 def main() -> int:
     """The console script: the flags of `consul agent`, this one service in the foreground."""
+    from lictor.agent.alone import AloneLink
     from lictor.config.errors import ConfigError
     from lictor.config.load import for_daemon
 
@@ -63,7 +64,7 @@ def main() -> int:
         print(f"==> {error}", file=sys.stderr)
         return EXIT_FAILED
     logs.setup(config.log)
-    return run(config, None)
+    return run(config, AloneLink(sys.argv[1:], config))
 
 
 if __name__ == "__main__":

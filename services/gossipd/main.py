@@ -96,6 +96,7 @@ async def _until(stopping: asyncio.Event, node: GossipNode) -> int:
 
 def main() -> int:
     """The console script: flags as for `consul agent`, no supervisor."""
+    from lictor.agent.alone import AloneLink
     from lictor.config.errors import ConfigError
     from lictor.config.load import for_daemon
 
@@ -104,7 +105,7 @@ def main() -> int:
     except (ConfigError, OSError) as error:
         print(f"==> {error}", file=sys.stderr)
         return 1
-    return run(config, None)
+    return run(config, AloneLink(sys.argv[1:], config))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,17 @@ class Driver:
         self._on_failure = on_failure
         self._page = page
         self._metrics = RaftMetrics()
-        self._metrics.watch(lambda: raft.last_index, lambda: machine.applied_index)
+        self._metrics.watch(
+            {
+                "raft.last_index": lambda: raft.last_index,
+                "raft.applied_index": lambda: machine.applied_index,
+                "raft.leading": lambda: self.is_leader,
+                "raft.leader.known": lambda: self.is_leader or bool(self.state.leader_id),
+                "raft.writes_refused": lambda: bool(self.write_error),
+                "catalog.checks.critical": lambda: machine.checks_in_state("critical"),
+                "catalog.checks.warning": lambda: machine.checks_in_state("warning"),
+            }
+        )
         self.prechecks = Prechecks()
         self._transfers = SnapshotTransfers(server_id, raft, snapshots)
         self._writer = LogWriter(wal, self._durable, self._disk_full, on_failure)

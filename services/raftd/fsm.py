@@ -121,6 +121,11 @@ class StateMachine:
         batch.created_sessions += applied.created_sessions
         batch.destroyed_sessions += applied.destroyed_sessions
 
+    def checks_in_state(self, status: str) -> int:
+        """How many checks are in it."""
+        with self.store.read() as txn:
+            return sum(1 for _ in txn.scan(keys.checks_in_state(status)))
+
     def copy(self) -> Draft:
         """A consistent copy as the draft of a snapshot; may run on another thread. Raises as `Files`, StoreError."""
         directory = self._snapshots.draft_directory()

@@ -57,6 +57,8 @@ async def _serve(config: RuntimeConfig, link: SupervisorLink | None) -> int:
 
 def main() -> int:
     """Console script: takes the flags of `consul agent`."""
+    from lictor.agent import notify
+    from lictor.agent.alone import AloneLink
     from lictor.config.errors import ConfigError
     from lictor.config.goflags import FlagError, HelpWanted
     from lictor.config.load import for_daemon
@@ -66,7 +68,11 @@ def main() -> int:
     except (ConfigError, FlagError, HelpWanted) as error:
         print(error, file=sys.stderr)
         return 1
-    return run(config, None)
+    if not config.server_mode:
+        log.info("not a server, nothing to do")
+        notify.notify(notify.READY)
+        return 0
+    return run(config, AloneLink(sys.argv[1:], config))
 
 
 if __name__ == "__main__":

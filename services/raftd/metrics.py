@@ -7,7 +7,8 @@ are replicated and applied in batches.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -142,6 +143,10 @@ _RESTORES = _counter("raft.restore")
 _RESTORE_TIMES = _sample("raft.fsm.restore")
 
 
+def _as_float(source: Callable[[], int]) -> float:
+    return float(source())
+
+
 class _Peer:
     """Another server, as this leader's messages reach it: the time of the oldest one without an answer."""
 
@@ -166,10 +171,10 @@ class RaftMetrics:
         self._leading_s = 0.0
         self._contacts_at_s = 0.0
 
-    def watch(self, last_index: Callable[[], int], applied_index: Callable[[], int]) -> None:
-        """Where the gauges of indexes come from."""
-        _gauge("raft.last_index").source = lambda: float(last_index())
-        _gauge("raft.applied_index").source = lambda: float(applied_index())
+    def watch(self, sources: Mapping[str, Callable[[], int]]) -> None:
+        """Where gauges, by name, come from when somebody asks."""
+        for name, source in sources.items():
+            _gauge(name).source = partial(_as_float, source)
 
     # --- commands ---------------------------------------------------------------------------------------------
 

@@ -84,6 +84,10 @@ GET /v1/health/state/sleepy
 GET /v1/health/service/${run}?passing
 GET /v1/health/service/${run}?passing=x
 GET /v1/health/connect/${run}
+GET /v1/prometheus/targets?filter=Service.Service==${run}
+GET /v1/prometheus/targets?passing=x
+GET /v1/prometheus/targets/${run}?tag=x
+GET /v1/prometheus/targets/none
 GET /v1/internal/ui/nodes
 GET /v1/internal/ui/node/${run}
 GET /v1/internal/ui/services

@@ -59,6 +59,9 @@ class SupervisorLink:
     When the supervisor disappears, the `stop` handler is called, with `{"event": "stop", "lost": True}`.
     """
 
+    supervised = True
+    """Whether there is a supervisor at the other end (see `lictor.agent.alone`)."""
+
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._events: dict[str, EventHandler] = {}

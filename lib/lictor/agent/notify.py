@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 
 READY = "READY=1"
 RELOADING = "RELOADING=1"
 STOPPING = "STOPPING=1"
+ALIVE = "WATCHDOG=1"
+MICROSECOND_NS = 1000
 
 
 def notify(state: str) -> None:
@@ -21,3 +24,11 @@ def notify(state: str) -> None:
             datagrams.sendto(state.encode(), address)
     except OSError:
         return
+
+
+def alive_interval_ns(environment: Mapping[str, str], pid: int) -> int:
+    """How often to tell systemd `ALIVE`: twice in its limit (WatchdogSec= in the unit); 0 when it does not ask."""
+    limit = environment.get("WATCHDOG_USEC", "")
+    if not limit.isdigit() or environment.get("WATCHDOG_PID", str(pid)) != str(pid):
+        return 0
+    return int(limit) * MICROSECOND_NS // 2

@@ -113,6 +113,8 @@ class Supervisor:
         self._announced = False
         self._failure = ""
         self._wakeup_read, self._wakeup_write = socket.socketpair()
+        self._alive_interval_ns = notify.alive_interval_ns(os.environ, os.getpid())
+        self._alive_due_ns = 0
 
     def run(self) -> int:
         """Start everything and stay until the end; returns the agent's exit code.
@@ -329,6 +331,9 @@ class Supervisor:
                 wake_ns = min(wake_ns, due_ns)
             for name in self._children:
                 wake_ns = min(wake_ns, self._watches[name].hung_at())
+        if self._alive_interval_ns:
+            self._tell_alive(now_ns)
+            wake_ns = min(wake_ns, self._alive_due_ns)
         for key, _ in self._selector.select(max(wake_ns - now_ns, 0) / SECOND_NS):
             handle, subject = key.data
             handle(subject)
@@ -341,6 +346,11 @@ class Supervisor:
         for name, due_ns in list(self._due.items()):
             if now_ns >= due_ns:
                 self._start(name)
+
+    def _tell_alive(self, now_ns: int) -> None:
+        if now_ns >= self._alive_due_ns:
+            notify.notify(notify.ALIVE)
+            self._alive_due_ns = now_ns + self._alive_interval_ns
 
     def _pump_until(self, done: Callable[[], bool], timeout_ns: int) -> bool:
         """Handle what happens until `done()` or the timeout; whether it is done."""

@@ -85,6 +85,8 @@ sample runtime.gc_pause_ns              pause of one run of the cycle collector
 _RAFTD = """
 gauge autopilot.failure_tolerance       voters that may fail before the quorum is lost
 gauge autopilot.healthy                 1 while all servers are healthy
+gauge catalog.checks.critical           checks that are critical, as this server knows them
+gauge catalog.checks.warning            checks that warn, as this server knows them
 timer fsm.acl{op}                       applying changes of tokens of the old kind
 timer fsm.acl.authmethod{op}            applying changes of auth methods
 timer fsm.acl.bindingrule{op}           applying changes of binding rules
@@ -129,6 +131,8 @@ timer raft.fsm.restore                  replacing the state by a snapshot
 timer raft.fsm.snapshot                 copying the state for a snapshot
 timer raft.fsm.store_config             storing a change of servers
 gauge raft.last_index                   index of the newest entry of the log
+gauge raft.leader.known                 1 while this server leads or knows who does
+gauge raft.leading                      1 while this server leads
 timer raft.leader.dispatchLog           writing entries to the leader's own log
 gauge raft.leader.dispatchNumLogs       entries in the last write to the leader's log
 sample raft.leader.lastContact          milliseconds since the leader heard from its lagging voters
@@ -153,6 +157,7 @@ counter raft.state.leader               times that it became leader
 counter raft.transition.heartbeat_timeout       times that no leader was heard of in time
 counter raft.transition.leader_lease_timeout    times that a leader lost its quorum
 counter raft.verify_leader              rounds that confirm the leadership
+gauge raft.writes_refused               1 while no writes are taken, because the disk is full
 counter rpc.raft_handoff                connections of other servers' Raft
 timer session_ttl.invalidate            ending an expired session
 gauge session_ttl.active                sessions with a TTL that is watched

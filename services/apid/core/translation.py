@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from apid.core.encoding import to_json
+from apid.core.prometheus_targets import PREFIX, SERVICE_TAGGED_ADDRESS, TAGGED_ADDRESS, host_port
 
 _PREFERRED = (("wan_ipv6", "lan_ipv6"), ("wan_ipv4", "lan_ipv4"), ("wan",))
 Record = dict[str, Any]
@@ -54,6 +55,21 @@ def _translate_instance(item: Record) -> None:
     service["Port"] = _service_port(service["Port"], tagged)
 
 
+def _translate_target(group: Record) -> None:
+    labels = group["labels"]
+    node = _node_address(labels[f"{PREFIX}address"], _tagged(labels, TAGGED_ADDRESS))
+    ways = {name: way.rpartition(":") for name, way in _tagged(labels, SERVICE_TAGGED_ADDRESS).items()}
+    tagged = {name: {"Address": host.strip("[]"), "Port": int(port)} for name, (host, _, port) in ways.items()}
+    service = _service_address(labels[f"{PREFIX}service_address"], tagged)
+    port = _service_port(int(labels[f"{PREFIX}service_port"]), tagged)
+    labels |= {f"{PREFIX}address": node, f"{PREFIX}service_address": service, f"{PREFIX}service_port": str(port)}
+    group["targets"] = [host_port(service or node, port)]
+
+
+def _tagged(labels: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {name.removeprefix(prefix): value for name, value in labels.items() if name.startswith(prefix)}
+
+
 def _each(change: Callable[[Record], None]) -> Callable[[Any], None]:
     def all_of(items: list[Record]) -> None:
         for item in items:
@@ -76,6 +92,7 @@ _BY_PATH: tuple[tuple[str, Callable[[Any], None]], ...] = (
     ("/v1/catalog/node-services/", _node_of),
     ("/v1/health/service/", _each(_translate_instance)),
     ("/v1/health/connect/", _each(_translate_instance)),
+    ("/v1/prometheus/targets", _each(_translate_target)),
 )
 
 

@@ -111,7 +111,7 @@ class HealthEndpoints:
         if not name:
             raise BadRequest("Missing service name")
         tags = request.params.get("tag", ()) if request.query else ()
-        passing = _passing(request)
+        passing = passing_only(request)
         own_index_decides = not (connect or tags or narrowed(request))
         return self._reads.answer(
             request,
@@ -125,7 +125,8 @@ class HealthEndpoints:
         )
 
 
-def _passing(request: Request) -> bool:
+def passing_only(request: Request) -> bool:
+    """Whether only instances all of whose checks pass are wanted. Errors: BadRequest."""
     if not (request.query and request.has("passing")):
         return False
     text = request.get("passing")

@@ -25,6 +25,7 @@ from apid.endpoints.internal_ui import InternalUiEndpoints
 from apid.endpoints.keyring import KeyringEndpoints
 from apid.endpoints.kv import KvEndpoints
 from apid.endpoints.operator import OperatorEndpoints
+from apid.endpoints.prometheus import PrometheusEndpoints
 from apid.endpoints.query import QueryEndpoints
 from apid.endpoints.replication import ReplicationEndpoints
 from apid.endpoints.root import RootEndpoints
@@ -66,6 +67,7 @@ AREAS = (
     DiscoveryChainEndpoints,
     ReplicationEndpoints,
     WatchEndpoints,
+    PrometheusEndpoints,
 )
 
 

@@ -41,4 +41,6 @@ CHECKS = of_tables("checks", "nodes", "coordinates")
 """Unless node metadata narrows them: then a service's index is told."""
 CATALOG = of_tables("services", "nodes", "checks", "coordinates")
 """Whatever is registered, in whatever order `near` puts it."""
+INSTANCES = of_tables("services", "nodes", "checks")
+"""Instances in their own order."""
 KEY_VALUE = of_tables("kvs", "tombstones")

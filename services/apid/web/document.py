@@ -38,6 +38,7 @@ AREAS = {
     "internal": "What the web page reads",
     "kv": "Keys and values",
     "operator": "Raft, autopilot, encryption keys",
+    "prometheus": "The catalog as targets for Prometheus",
     "query": "Prepared queries",
     "root": "What is not under /v1",
     "session": "Sessions, which hold locks",

@@ -108,6 +108,22 @@ def service(
     return Read(found, index, (topic,))
 
 
+def targets(
+    txn: ReadTxn,
+    name: str = "",
+    tags: Sequence[str] = (),
+    passing: bool = False,
+    options: ReadOptions = NO_OPTIONS,
+) -> Read[Sequence[Instance]]:
+    """Instances of one service or of all, as `service` narrows them, in order of names and nodes."""
+    if name:
+        return service(txn, name, tags, passing, options=options)
+    found: list[Instance] = []
+    for each in catalog.service_names(txn):
+        found += service(txn, each, tags, passing, options=options).value
+    return Read(found, max_index(txn, "nodes", "services", "checks"), (topics.NODES, topics.SERVICES, topics.CHECKS))
+
+
 # ---------------------------------------------------------------------------------------------------- pieces
 
 
