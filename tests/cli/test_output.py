@@ -392,7 +392,7 @@ def test_acl_ids_that_cannot_be_found_out_are_told(stub: StubAgent, consul: Cons
         for action in ("read", "update", "delete"):
             error = consul("acl", command, action, "-id=x").err
             assert error == f"Error determining {what} ID: {refused}"
-    assert consul("acl", "token", "create", "-policy-id=x").err == f"Error resolving policy ID x: {refused}"
+    assert consul("acl", "token", "create", "-policy-id=x").err == f"Error resolving policy ID : {refused}"
     usage = consul("acl", "role", "create").err
     assert usage.startswith("Missing require '-name' flag\nUsage: consul acl role create -name NAME [options]\n")
 

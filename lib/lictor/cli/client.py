@@ -76,15 +76,13 @@ class Options(NamedTuple):
 
 
 def options(flags: dict[str, Any]) -> Options:
-    """Flags first, then the environment. Raises ApiError for an unreadable token file or a bad value."""
-    token = flags.get("token", "")
-    token_file = flags.get("token-file", "")
-    if not token and token_file:
-        token = read_token(token_file)
-    if not token and not token_file:
-        token = os.environ.get("CONSUL_HTTP_TOKEN", "")
-        if not token and (token_file := os.environ.get("CONSUL_HTTP_TOKEN_FILE", "")):
-            token = read_token(token_file)
+    """Flags first, then the environment; but a token file, wherever it is named, before any token.
+
+    Raises ApiError for an unreadable token file or a bad value.
+    """
+    token_file = flags.get("token-file") or os.environ.get("CONSUL_HTTP_TOKEN_FILE", "")
+    token = read_token(token_file) if token_file else ""
+    token = token or flags.get("token") or os.environ.get("CONSUL_HTTP_TOKEN", "")
     return Options(
         address=flags.get("http-addr") or os.environ.get("CONSUL_HTTP_ADDR") or DEFAULT_ADDRESS,
         token=token,

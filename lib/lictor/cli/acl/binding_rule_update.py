@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lictor.cli.acl import show
-from lictor.cli.acl.names import rule_id
+from lictor.cli.acl.names import NOT_FOUND, Entry, rule_id
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
@@ -31,24 +31,36 @@ def run(call: Call) -> int:
     """Read, change, write and print it."""
     if not call.flag("id"):
         raise CommandError("Cannot update a binding rule without specifying the -id parameter")
+    identity = rule_id(call, call.flag("id"))
+    rule = _present(call, identity)
     given = {
         "Description": call.flag("description"),
         "BindType": call.flag("bind-type"),
         "BindName": call.flag("bind-name"),
         "Selector": call.flag("selector"),
     }
-    identity = rule_id(call, call.flag("id"))
     try:
-        rule = call.client.get(f"/v1/acl/binding-rule/{identity}").json()
         if call.flag("no-merge", False):
             if not given["BindName"]:
                 raise CommandError("Missing required '-bind-name' flag")
             rule |= {**given, "BindType": given["BindType"] or "service"}
         else:
-            rule |= {key: value for key, value in given.items() if value}
+            rule |= {
+                key: value for key, value in given.items() if value or (key == "Selector" and "selector" in call.flags)
+            }
         updated = call.client.put_json(f"/v1/acl/binding-rule/{identity}", rule).json()
     except ApiError as error:
         raise CommandError(f'Error updating binding rule "{identity}": {error}') from None
     call.out("Binding rule updated successfully")
     call.out("\n".join(show.binding_rule(updated, call.flag("meta", False))))
     return OK
+
+
+def _present(call: Call, identity: str) -> Entry:
+    try:
+        found: Entry = call.client.get(f"/v1/acl/binding-rule/{identity}").json()
+    except ApiError as error:
+        if error.status == NOT_FOUND:
+            raise CommandError(f'Binding rule not found with ID "{identity}"') from None
+        raise CommandError(f"Error when retrieving current binding rule: {error}") from None
+    return found

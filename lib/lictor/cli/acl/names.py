@@ -7,14 +7,27 @@ from typing import Any
 from lictor.cli.call import Call, CommandError
 from lictor.cli.client import ApiError
 from lictor.cli.kv.arguments import data
+from lictor.state.gotext import quote
 
 UUID_LENGTH = 36
+NOT_FOUND = 404
+BUILT_IN_NAMES = {"token": "anonymous", "policy": "global-management"}
+BUILT_IN_IDS = {"token": "00000000-0000-0000-0000-000000000002", "policy": "00000000-0000-0000-0000-000000000001"}
+"""Records that may be named where an ID is wanted."""
 Entry = dict[str, Any]
 
 
 def token_id(call: Call, prefix: str) -> str:
     """The accessor ID that begins so. Raises CommandError."""
-    return _determined(call, "/v1/acl/tokens", "AccessorID", prefix, "token")
+    try:
+        return accessor_id(call, prefix)
+    except (ApiError, CommandError) as error:
+        raise CommandError(f"Error determining token ID: {error}") from None
+
+
+def accessor_id(call: Call, prefix: str) -> str:
+    """The same, with errors as they come. Raises ApiError, CommandError."""
+    return _by_prefix(call, "/v1/acl/tokens", "AccessorID", prefix, "token")
 
 
 def policy_id(call: Call, prefix: str) -> str:
@@ -40,13 +53,15 @@ def _determined(call: Call, path: str, key: str, prefix: str, what: str, title: 
 
 
 def _by_prefix(call: Call, path: str, key: str, prefix: str, what: str) -> str:
+    if prefix == BUILT_IN_NAMES.get(what):
+        return BUILT_IN_IDS[what]
     if len(prefix) == UUID_LENGTH:
         return prefix
     found = [entry[key] for entry in call.client.get(path).json() or () if entry[key].startswith(prefix)]
     if not found:
         raise CommandError(f"No such {what} ID with prefix: {prefix}")
     if len(found) > 1:
-        raise CommandError(f"Error: multiple {what} IDs found with prefix: {prefix}")
+        raise CommandError(f"Partial {what} ID is not unique")
     return str(found[0])
 
 
@@ -83,7 +98,8 @@ def _resolved(call: Call, path: str, identity: str, what: str) -> str:
     try:
         return _by_prefix(call, path, "ID", identity, what)
     except (ApiError, CommandError) as error:
-        raise CommandError(f"Error resolving {what} ID {identity}: {error}") from None
+        # Consul names the ID that it did not find: none.
+        raise CommandError(f"Error resolving {what} ID : {error}") from None
 
 
 def identities(call: Call) -> list[Entry]:
@@ -91,23 +107,30 @@ def identities(call: Call) -> list[Entry]:
     found: list[Entry] = []
     for text in call.flag("service-identity", ()):
         name, mark, datacenters = text.partition(":")
-        if not name or (mark and not datacenters):
-            raise CommandError(f"Malformed -service-identity argument: {text!r}".replace("'", '"'))
-        found.append({"ServiceName": name, **({"Datacenters": datacenters.split(",")} if datacenters else {})})
+        if ":" in datacenters:
+            raise CommandError(f"Malformed -service-identity argument: {quote(text)}")
+        found.append({"ServiceName": name, **({"Datacenters": datacenters.split(",")} if mark else {})})
     return found
 
 
+def named_role(call: Call, name: str) -> str:
+    """The ID of the role of a name. Raises ApiError, CommandError."""
+    return _named(call, "/v1/acl/roles", name, "role")
+
+
 def merged(present: list[Entry] | None, added: list[Entry]) -> list[Entry]:
-    """The present entries and those added that are not among them, by ID or name."""
+    """The present links and those added that are not among them, by ID or name."""
     result = list(present or ())
     for entry in added:
-        same = any(
-            any(entry.get(key) and entry.get(key) == other.get(key) for key in ("ID", "Name", "ServiceName"))
-            for other in result
-        )
-        if not same:
+        if not any(entry.get(key) and entry.get(key) == other.get(key) for other in result for key in ("ID", "Name")):
             result.append(entry)
     return result
+
+
+def merged_identities(present: list[Entry] | None, added: list[Entry]) -> list[Entry]:
+    """The present service identities and those added, which replace what has their name."""
+    by_name = {entry["ServiceName"]: entry for entry in present or ()}
+    return list((by_name | {entry["ServiceName"]: entry for entry in added}).values())
 
 
 def text_of(argument: str, before: str = "Error!") -> str:

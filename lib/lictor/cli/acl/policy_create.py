@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from lictor.acl.errors import RulesError
+from lictor.acl.translate import translate
 from lictor.cli.acl import show
-from lictor.cli.acl.names import text_of, token_id
+from lictor.cli.acl.legacy_rules import rules_of_token
+from lictor.cli.acl.names import text_of
 from lictor.cli.call import OK, Call, CommandError, UsageWanted
 from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
@@ -31,14 +34,13 @@ def run(call: Call) -> int:
     """Create and print it."""
     if not call.flag("name"):
         raise UsageWanted("Missing require '-name' flag", blank=False)
-    if call.flag("from-token") and call.flag("rules"):
-        raise CommandError("Cannot specify both -rules and -from-token")
+    rules = _rules(call)
     try:
         policy = {
             "Name": call.flag("name"),
             "Description": call.flag("description"),
             "Datacenters": call.flag("valid-datacenter") or [],
-            "Rules": _rules(call),
+            "Rules": rules,
         }
         created = call.client.put_json("/v1/acl/policy", policy).json()
     except ApiError as error:
@@ -48,13 +50,14 @@ def run(call: Call) -> int:
 
 
 def _rules(call: Call) -> str:
-    source = call.flag("from-token")
+    """The policy's rules, in the present syntax. Raises CommandError."""
+    source, rules = call.flag("from-token"), call.flag("rules")
+    if source and rules:
+        raise CommandError("Error loading rules: Cannot specify both -rules and -from-token")
     if not source:
-        return text_of(call.flag("rules"), "Error loading rules:") if call.flag("rules") else ""
-    if call.flag("token-secret", False):
-        found = call.client.get(f"/v1/acl/info/{source}").json()
-        rules = found[0]["Rules"] if found else ""
-    else:
-        rules = call.client.get(f"/v1/acl/token/{token_id(call, source)}").json().get("Rules", "")
-    answer = call.client.request_ok("POST", "/v1/acl/rules/translate", rules.encode())
-    return answer.body.decode("utf-8", "replace")
+        return text_of(rules, "Error loading rules:") if rules else ""
+    token = text_of(source, "Error loading rules: Invalid -from-token value:")
+    try:
+        return translate(rules_of_token(call, token, call.flag("token-secret", False)))
+    except (ApiError, CommandError, RulesError) as error:
+        raise CommandError(f"Error loading rules: {error}") from None

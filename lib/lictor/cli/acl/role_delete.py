@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lictor.cli.acl.names import role_id
+from lictor.cli.acl.names import named_role, role_id
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
@@ -27,8 +27,10 @@ def run(call: Call) -> int:
     if not identity and not name:
         raise CommandError("Must specify the -id or -name parameters")
     try:
-        found = role_id(call, identity) if identity else call.client.get(f"/v1/acl/role/name/{name}").json()["ID"]
-    except ApiError as error:
+        found = role_id(call, identity) if identity else named_role(call, name)
+    except (ApiError, CommandError) as error:
+        if identity:
+            raise
         raise CommandError(f"Error determining role ID: {error}") from None
     try:
         call.client.delete(f"/v1/acl/role/{found}")

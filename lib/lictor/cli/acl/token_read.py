@@ -32,7 +32,8 @@ def run(call: Call) -> int:
         if own:
             token = call.client.get("/v1/acl/token/self").json()
         else:
-            token = call.client.get(f"/v1/acl/token/{token_id(call, identity)}").json()
+            identity = token_id(call, identity)
+            token = call.client.get(f"/v1/acl/token/{identity}").json()
     except ApiError as error:
         which = "" if own else f' "{identity}"'
         raise CommandError(f"Error reading token{which}: {error}") from None

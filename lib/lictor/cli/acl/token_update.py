@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lictor.cli.acl import show
-from lictor.cli.acl.names import identities, links, merged, token_id
+from lictor.cli.acl.names import identities, links, merged, merged_identities, token_id
 from lictor.cli.call import OK, Call, CommandError
 from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
@@ -42,17 +42,18 @@ def run(call: Call) -> int:
             token = call.client.get(f"/v1/acl/token/{identity}").json()
         except ApiError as error:
             raise CommandError(f"Error when retrieving current token: {error}") from None
-        if call.flag("upgrade-legacy", False):
-            token.pop("Rules", None)
+        if call.flag("upgrade-legacy", False) and not token.pop("Rules", ""):
+            raise CommandError("Can't use -upgrade-legacy on a non-legacy token")
         if call.flag("description"):
             token["Description"] = call.flag("description")
+        services = identities(call)
         policies, roles = links(call)
-        for key, given, merge in (
-            ("Policies", policies, "merge-policies"),
-            ("Roles", roles, "merge-roles"),
-            ("ServiceIdentities", identities(call), "merge-service-identities"),
+        for key, given, merge, merging in (
+            ("Policies", policies, "merge-policies", merged),
+            ("Roles", roles, "merge-roles", merged),
+            ("ServiceIdentities", services, "merge-service-identities", merged_identities),
         ):
-            token[key] = merged(token.get(key), given) if call.flag(merge, False) else given
+            token[key] = merging(token.get(key), given) if call.flag(merge, False) else given
         updated = call.client.put_json(f"/v1/acl/token/{identity}", token).json()
     except ApiError as error:
         raise CommandError(f"Failed to update token {identity}: {error}") from None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from lictor.acl.errors import RulesError
 from lictor.acl.translate import translate
-from lictor.cli.acl.names import UUID_LENGTH, text_of
+from lictor.cli.acl.legacy_rules import rules_of_token
+from lictor.cli.acl.names import text_of
 from lictor.cli.call import OK, Call, CommandError
-from lictor.cli.client import ApiError, Client, options
+from lictor.cli.client import ApiError
 from lictor.config.goflags import FlagSet
 
 USAGE = """
@@ -29,7 +30,6 @@ Usage: consul acl translate-rules  [options] TRANSLATE
       $ consul acl translate-rules -token-accessor 429cd746-03d5-4bbb-a83a-18b164171c89
 """
 COMMON = "CS"
-ANONYMOUS_ACCESSOR_ID = "00000000-0000-0000-0000-000000000002"
 
 
 def define(flags: FlagSet) -> None:
@@ -50,7 +50,7 @@ def run(call: Call) -> int:
     rules = text_of(call.arguments[0])
     if is_secret or is_accessor:
         try:
-            rules = _rules_of_token(call, rules.strip(), is_secret)
+            rules = rules_of_token(call, rules.strip(), is_secret)
         except ApiError as error:
             raise CommandError(str(error)) from None
     try:
@@ -58,36 +58,3 @@ def run(call: Call) -> int:
     except RulesError as error:
         raise CommandError(f"Error translating rules: {error}") from None
     return OK
-
-
-def _rules_of_token(call: Call, identity: str, is_secret: bool) -> str:
-    """What a legacy token may do, in the old syntax. Raises ApiError, CommandError."""
-    identity = _whole_id(call, identity)
-    try:
-        if is_secret:
-            client = Client(options({**call.flags, "token": identity}))
-            token = client.get("/v1/acl/token/self").json()
-            client.close()
-        else:
-            token = call.client.get(f"/v1/acl/token/{identity}").json()
-    except ApiError as error:
-        raise CommandError(f"Error reading token: {error}") from None
-    rules: str = token.get("Rules", "")
-    if not rules:
-        raise CommandError("Token is not a legacy token with rules")
-    return rules
-
-
-def _whole_id(call: Call, prefix: str) -> str:
-    """The one accessor ID that begins so; a whole ID, or secret, as it is. Raises ApiError, CommandError."""
-    if prefix == "anonymous":
-        return ANONYMOUS_ACCESSOR_ID
-    if len(prefix) == UUID_LENGTH:
-        return prefix
-    tokens = call.client.get("/v1/acl/tokens").json() or ()
-    found = [token["AccessorID"] for token in tokens if token["AccessorID"].startswith(prefix)]
-    if not found:
-        raise CommandError(f"No such token ID with prefix: {prefix}")
-    if len(found) > 1:
-        raise CommandError("Partial token ID is not unique")
-    return str(found[0])
