@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import urllib.error
 from pathlib import Path
 
 from tools.agents import CONSUL, ROOT, Agent, make_agent, running, temporary_folder, wait_until
@@ -90,14 +91,27 @@ def replay(replayer: Path, case_file: Path, agent: Agent, kind: str, extra: list
     return passed, failed, output
 
 
-def ready(agents: list[Agent]) -> None:
+def ready(agents: list[Agent], token: str = "") -> None:
     """Waits until every agent has written its own node into the catalog."""
 
     def nodes_are_complete() -> bool:
-        nodes = agents[0].get("/v1/catalog/nodes")
+        nodes = agents[0].get(f"/v1/catalog/nodes?token={token}")
         return len(nodes) == len(agents) and all(node.get("TaggedAddresses") for node in nodes)
 
     wait_until("the agents' nodes are in the catalog", nodes_are_complete, 60)
+
+
+def strangers_are_known(agent: Agent) -> None:
+    """Waits until the leader has made the token of requests without one, its last record at the start."""
+
+    def refused_by_rights() -> bool:
+        try:
+            agent.get("/v1/acl/tokens")
+        except urllib.error.HTTPError as refused:
+            return refused.read() == b"Permission denied"
+        return True
+
+    wait_until("requests without a token are refused by their rights", refused_by_rights, 60)
 
 
 def main() -> int:
@@ -131,8 +145,10 @@ def main() -> int:
                 with running(*agents):
                     if arguments.via == "follower":
                         all_vote(agents)
-                    if kind in ("default", "full"):
-                        ready(agents)
+                    if kind == "acl-fresh":
+                        strangers_are_known(agent)
+                    else:
+                        ready(agents, ACL_TOKEN if kind == "acl" else "")
                     passed, failed, output = replay(recordings / "replay.py", cases, agent, kind, extra)
             except (TimeoutError, OSError) as error:
                 passed, failed, output = 0, 1, f"{error}\n{agent.log()[-3000:]}"

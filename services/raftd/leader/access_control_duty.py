@@ -31,15 +31,26 @@ class AccessControlDuty:
         self._is_primary = config.primary_datacenter in ("", config.datacenter)
         self._reaps_local = self._is_primary or config.acl.enable_token_replication
         self._first = FirstRecords(driver, proposer, config.acl.tokens.master)
+        self._begun = asyncio.Event()
 
     async def run(self) -> None:
         """First what is missing, then upkeep; never returns where tokens can expire. Raises NotReplicatedError."""
         if self._is_primary:
             await self._first.make()
+            self._begun.set()
             await self._upgrade()
         else:
             await self._first.remove_redacted()
+            self._begun.set()
         await self._reap()
+
+    async def begun(self) -> None:
+        """Waits until the first records are there: the other duties' come after them, as in Consul."""
+        await self._begun.wait()
+
+    def begin_anew(self) -> None:
+        """This server has just become the leader."""
+        self._begun.clear()
 
     async def _upgrade(self) -> None:
         """Tokens without accessor ID come with archives of old clusters only: once none is left, none will be."""

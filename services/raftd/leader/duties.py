@@ -5,7 +5,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -37,6 +37,9 @@ from raftd.leader.replication.status import STATUS_CALL, AclReplicationStatus
 from raftd.leader.session_timers import SessionTimers
 from raftd.leader.tombstones import GRANULARITY_NS, TombstoneBins
 from raftd.proposer import NotReplicatedError, Proposer
+
+if TYPE_CHECKING:
+    from raftd.leader.access_control_duty import AccessControlDuty
 
 NEW_LEADER_EVENT = "consul:new-leader"
 REAP_INTERVAL_S = 30.0
@@ -79,12 +82,12 @@ class LeaderDuties:
         self._coordinates = CoordinateBuffer(
             config.coordinates.update_batch_size, config.coordinates.update_max_batches
         )
-        self._access_control: list[Duty] = []
+        self._access_control: AccessControlDuty | None = None
         if config.acl.enabled:
             # Imported here: clusters without access control do without its memory.
-            from raftd.leader.access_control_duty import AccessControlDuty
+            from raftd.leader import access_control_duty
 
-            self._access_control.append(AccessControlDuty(driver, proposer, config).run)
+            self._access_control = access_control_duty.AccessControlDuty(driver, proposer, config)
         telemetry.gauge("session_ttl.active").source = lambda: float(len(self._sessions))
         self.lock_delays: LockDelays = driver.prechecks.lock_delays
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,8 +110,12 @@ class LeaderDuties:
                 session = decode_session(raw)
                 self._sessions.reset(session.id, session_ttl_ns(session.ttl), now_ns)
         self._begin(self._gossip.fire(NEW_LEADER_EVENT, self._config.node_name.encode()))
+        access_control, begun = self._access_control, None
+        if access_control is not None:
+            begun = access_control.begun
+            access_control.begin_anew()
+            self._begin(_again_and_again("access_control", access_control.run))
         for duty in (
-            *self._access_control,
             self._seed,
             self._catalog.run,
             self._autopilot.watch_health,
@@ -120,7 +127,7 @@ class LeaderDuties:
             self._sweep_lock_delays,
             *(self._secondary.loops() if self._secondary is not None else (self._authority.run,)),
         ):
-            self._begin(_again_and_again(duty.__qualname__, duty))
+            self._begin(_again_and_again(duty.__qualname__, duty, begun))
 
     def state_changed(self, state: SoftState) -> None:
         """End when another leads."""
@@ -280,8 +287,10 @@ def _critical_of_external_nodes(txn: ReadTxn) -> list[Check]:
     return found
 
 
-async def _again_and_again(name: str, duty: Any) -> None:
-    """Run a duty until it returns; one that fails begins again."""
+async def _again_and_again(name: str, duty: Duty, begun: Duty | None = None) -> None:
+    """Run a duty, once `begun` returned, until it returns; one that fails begins again."""
+    if begun is not None:
+        await begun()
     while True:
         try:
             await duty()

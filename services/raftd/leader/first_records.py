@@ -16,7 +16,7 @@ from lictor.acl.builtin import (
     management_token,
 )
 from lictor.acl.hashes import policy_hash
-from lictor.state.commands import Command, Failed, PolicySet, TokenBootstrap, TokenDelete, TokenSet
+from lictor.state.commands import Command, Failed, Noop, PolicySet, TokenBootstrap, TokenDelete, TokenSet
 from lictor.state.queries import acl
 from lictor.state.rows import ACLToken
 from lictor.state.uuids import is_uuid
@@ -50,6 +50,9 @@ class FirstRecords:
             present = acl.policy(txn, MANAGEMENT_POLICY_ID).value
         if present is not None and present.rules == MANAGEMENT_RULES:
             return
+        if present is None:
+            # The index that Consul's leader takes for a barrier: the reset index of a new cluster is the same then.
+            await self._propose(Noop(), "begin")
         policy = management_policy()
         if present is not None:
             policy = replace(policy, name=present.name, description=present.description)
