@@ -12,6 +12,7 @@ from typing import Any
 
 FILE_NAME = "acl-bootstrap-reset"
 MAX_FILE_BYTES = 64
+INDEX_MAX = (1 << 64) - 1
 _NUMBER = re.compile(r"\s*(\d+)")
 
 log = logging.getLogger("agent.server.acl")
@@ -49,7 +50,7 @@ class BootstrapReset:
             log.error("bootstrap: failed to read path: path=%s error=%s", self._path, error)
             return 0
         number = _NUMBER.match(text)
-        if number is None:
+        if number is None or int(number[1]) > INDEX_MAX:
             log.error("failed to parse bootstrap reset index path: path=%s", self._path)
             return 0
         return int(number[1])
