@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import grpc
@@ -34,13 +34,13 @@ from apid.web.documentation import Documentation
 from apid.web.listeners import UNIX_PREFIX, ListenError, open_sockets
 from apid.web.server import HttpServer
 from lictor import telemetry
-from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, TlsConfig, config_path
+from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, config_path
 from lictor.rpc import SERVER_OPTIONS, DaemonServer
 from lictor.telemetry.serving import DaemonMetrics
+from lictor.tls.wanted import auto_encrypted, wants_tls
 
 if TYPE_CHECKING:
-    import ssl
-
+    from apid.node.auto_encrypt import AutoEncrypt
     from apid.public.server import PublicServer
     from apid.public.tls import Certificates
     from lictor.agent.link import SupervisorLink
@@ -111,6 +111,7 @@ class Apid:
 
     def __init__(self, config: RuntimeConfig, link: SupervisorLink | None, worker: int = 1) -> None:
         self._first = worker == 1
+        self._worker = worker
         self._config = config
         self._link = link
         self._stopping = asyncio.Event()
@@ -124,11 +125,15 @@ class Apid:
         self._forward: grpc.aio.Server | None = None
         self._public: PublicServer | None = None
         self._public_tls: Certificates | None = None
-        self._tls: ssl.SSLContext | None = None
+        self._for_strangers: grpc.aio.Server | None = None
+        """Behind the forward port for agents that have no certificate yet."""
+        self._auto_encrypt: AutoEncrypt | None = None
+        self._renewing: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Serves until a signal or the supervisor ends it; the process's exit code."""
         try:
+            self._prepare_encryption()
             sockets = self._open_sockets()
             secure_sockets = self._open_secure_sockets()
         except ListenError as error:
@@ -138,9 +143,8 @@ class Apid:
         node = self._node
         # Who gets an answer may join this agent to others at once, and others to it.
         await node.gossip.started()
-        await self._http.listen(sockets)
-        if secure_sockets:
-            await self._http.listen(secure_sockets, self._tls, self._config.limits.https_handshake_timeout_ns / 1e9)
+        if self._auto_encrypt is None:
+            await self._listen_for_clients(sockets, secure_sockets)
         if self._link is not None:
             self._link.on_event("stop", lambda _: self._stopping.set())
             self._link.on_event("reload", lambda _: self._reload())
@@ -157,6 +161,11 @@ class Apid:
                 port = await self._listen_for_peers()
                 node.gossip.set_tags(**{API_PORT_TAG: str(port)})
         node.gossip.start()
+        if self._auto_encrypt is not None:
+            if not await self._certified(self._auto_encrypt):
+                await self._stop()
+                return EXIT_OK
+            await self._listen_for_clients(sockets, secure_sockets)
         node.local.start()
         node.events.start()
         try:
@@ -185,11 +194,55 @@ class Apid:
         config = self._config
         if config.ports.https == DISABLED_PORT:
             return []
-        # Only agents that have the port pay for OpenSSL.
-        from apid.web.tls import server_context
-
-        self._tls = server_context(config.tls)
         return self._open(config.addresses.https, config.ports.https)
+
+    def _prepare_encryption(self) -> None:
+        """Only agents whose configuration asks for TLS pay for it. Errors: ListenError."""
+        config, node = self._config, self._node
+        if not wants_tls(config) and config.ports.https == DISABLED_PORT:
+            return
+        from apid.node.encryption import Encryption
+        from lictor.tls.material import TlsError
+
+        name = "apid" if self._first else f"apid-{self._worker}"
+        try:
+            encryption = Encryption(config, name, node.state, node.forwarder.speaks_tls)
+        except TlsError as error:
+            raise ListenError(f'Error starting agent: error="{error}"') from None
+        node.encryption = encryption
+        if encryption.configurator.dials_tls or wants_tls(config):
+            node.forwarder.dialer = encryption.dialer
+        if auto_encrypted(config):
+            from apid.node.auto_encrypt import AutoEncrypt
+
+            self._auto_encrypt = AutoEncrypt(
+                config,
+                encryption,
+                node.gossip,
+                node.forwarder,
+                lambda: self._config.acl.tokens.agent or self._config.acl.tokens.default,
+                self._certificates_changed,
+            )
+
+    async def _certified(self, auto_encrypt: AutoEncrypt) -> bool:
+        """Waits for the servers' certificate: before it nothing can be asked of them. False when told to stop."""
+        obtaining = asyncio.ensure_future(auto_encrypt.obtain() if self._first else auto_encrypt.wait())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait((obtaining, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not obtaining.done():
+            obtaining.cancel()
+            return False
+        obtaining.result()
+        if self._first:
+            auto_encrypt.start()
+        return True
+
+    async def _listen_for_clients(self, sockets: list[socket.socket], secure_sockets: list[socket.socket]) -> None:
+        await self._http.listen(sockets)
+        if secure_sockets and (encryption := self._node.encryption) is not None:
+            handshake_timeout_s = self._config.limits.https_handshake_timeout_ns / 1e9
+            await self._http.listen(secure_sockets, encryption.https(), handshake_timeout_s)
 
     def _open(self, addresses: Iterable[str], port: int) -> list[socket.socket]:
         """A port is shared by all workers, a Unix socket has one owner."""
@@ -207,20 +260,47 @@ class Apid:
     async def _listen_for_peers(self) -> int:
         """Opens the forward port; the port that it became."""
         config = self._config
-        server = grpc.aio.server(options=SERVER_OPTIONS)
-        add_forward(ForwardServicer(self._dispatcher, for_peers=True), server)
         host = f"[{config.bind_addr}]" if ":" in config.bind_addr else config.bind_addr
-        try:
-            port = server.add_insecure_port(f"{host}:{config.ports.api}")
-        except RuntimeError:
-            port = 0
+        server = self._forward = grpc.aio.server(options=SERVER_OPTIONS)
+        add_forward(ForwardServicer(self._dispatcher, for_peers=True), server)
+        open_port = self._open_forward_port if self._node.encryption is None else await self._behind_tls(server)
+        port = open_port(config.ports.api)
         if not port:
             if config.ports.api_explicit:
                 raise ListenError(f"Error starting agent: cannot listen on {host}:{config.ports.api} (ports.api)")
-            port = server.add_insecure_port(f"{host}:0")
+            port = open_port(0)
         await server.start()
-        self._forward = server
         return port
+
+    def _open_forward_port(self, port: int) -> int:
+        """0 when it cannot be opened."""
+        assert self._forward is not None
+        host = self._config.bind_addr
+        try:
+            return self._forward.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        except RuntimeError:
+            return 0
+
+    async def _behind_tls(self, server: grpc.aio.Server) -> Callable[[int], int]:
+        """Puts the server behind what ends TLS on the forward port; how to open that."""
+        from apid.node.auto_encrypt import FIRST_SIGN_PATH
+
+        encryption = self._node.encryption
+        assert encryption is not None
+        inside, inside_insecure = encryption.new_place(), encryption.new_place()
+        server.add_insecure_port(f"unix:{inside}")
+        strangers = self._for_strangers = grpc.aio.server(options=SERVER_OPTIONS)
+        add_forward(ForwardServicer(self._dispatcher, only=FIRST_SIGN_PATH), strangers)
+        strangers.add_insecure_port(f"unix:{inside_insecure}")
+        await strangers.start()
+
+        def open_port(port: int) -> int:
+            try:
+                return encryption.listen(self._config, inside, inside_insecure, port)
+            except OSError:
+                return 0
+
+        return open_port
 
     async def _listen_for_grpc(self) -> None:
         """Opens the public gRPC port, when there is one. Errors: ListenError."""
@@ -230,44 +310,60 @@ class Apid:
         # Only agents that have the port pay for its modules.
         from apid.public.server import PublicServer
 
-        if config.tls.cert_file and config.tls.key_file:
+        encryption = self._node.encryption
+        if encryption is not None and (pair := encryption.configurator.server_pair()) is not None:
             from apid.public.tls import Certificates
 
-            self._public_tls = Certificates(config.tls)
+            self._public_tls = Certificates(encryption.configurator, pair)
         self._public = PublicServer(self._dispatcher, self._public_tls.credentials if self._public_tls else None)
         await self._public.start(config.addresses.grpc, config.ports.grpc)
         for address in config.addresses.grpc:
             log.info("Started gRPC server: address=%s:%d network=tcp", address, config.ports.grpc)
 
-    def _reload(self) -> None:
-        """Takes over what may change at run time; listeners and routes stay."""
+    def _reload(self) -> str:
+        """Takes over what may change at run time; listeners and routes stay. Returns what went wrong, or nothing."""
         config = RuntimeConfig.load(config_path(self._config.data_dir))
         self._config = config
         self._node.config = config
         self._node.reads.config = config
         self._metrics.reconfigure(config.telemetry)
         self._http.lane.connections.maximum = config.limits.http_max_conns_per_client
+        return self._reload_certificates(config)
+
+    def _reload_certificates(self, config: RuntimeConfig) -> str:
+        encryption = self._node.encryption
+        if encryption is None:
+            return ""
+        from lictor.tls.material import TlsError
+
         try:
-            self._reload_certificates(config.tls)
-        except ListenError as error:
+            encryption.reload(config)
+        except TlsError as error:
             log.error("certificates stay as they were: error=%s", error)
+            return f"Failed reloading tls configuration: {error}"
+        self._certificates_changed()
+        return ""
 
-    def _reload_certificates(self, tls: TlsConfig) -> None:
-        """Errors: ListenError."""
-        if self._tls is not None:
-            from apid.web.tls import reload_files
-
-            reload_files(self._tls, tls)
+    def _certificates_changed(self) -> None:
+        """What clients see is renewed; everything else asks for each connection anyway."""
+        encryption = self._node.encryption
+        assert encryption is not None
         if self._public_tls is not None:
-            self._public_tls.reload(tls)
+            self._public_tls.reload()
+        task = asyncio.get_running_loop().create_task(self._http.renew(encryption.https()))
+        self._renewing.add(task)
+        task.add_done_callback(self._renewing.discard)
 
     async def _stop(self) -> None:
         node = self._node
         await self._http.stop()
         if self._public is not None:
             await self._public.stop(STOP_GRACE_S)
-        if self._forward is not None:
-            await self._forward.stop(STOP_GRACE_S)
+        if self._auto_encrypt is not None:
+            await self._auto_encrypt.stop()
+        for server in (self._forward, self._for_strangers):
+            if server is not None:
+                await server.stop(STOP_GRACE_S)
         await self._internal.stop(STOP_GRACE_S)
         if self._config.server_mode:
             await node.distances.stop()
@@ -279,6 +375,8 @@ class Apid:
         if node.access is not None:
             await node.access.close()
         await node.forwarder.close()
+        if node.encryption is not None:
+            await node.encryption.close()
         await node.metrics.close()
         await self._metrics.stop()
         node.state.close()

@@ -30,10 +30,11 @@ EVENT_STREAM = b"text/event-stream"
 class ForwardServicer(forward_pb2_grpc.ForwardServicer):
     """Answers from the same dispatcher as HTTP does, without what concerns the client's connection."""
 
-    def __init__(self, dispatcher: Dispatcher, for_peers: bool = False) -> None:
-        """`for_peers`: on the forward port, which is open to the network."""
+    def __init__(self, dispatcher: Dispatcher, for_peers: bool = False, only: str = "") -> None:
+        """`for_peers`: on the forward port, which is open to the network; `only`: nothing but this path is served."""
         self._dispatcher = dispatcher
         self._for_peers = for_peers
+        self._only = only
 
     async def Handle(
         self, request: forward_pb2.HttpRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -130,6 +131,8 @@ class ForwardServicer(forward_pb2_grpc.ForwardServicer):
 
     def _dispatch(self, message: forward_pb2.HttpRequest) -> Answer:
         """The dispatcher's answer; never raises for anything that the message may hold."""
+        if self._only and message.path != self._only:
+            return text_response(403, "Only agents with a certificate are served")
         if self._for_peers and (refusal := _refusal(message)) is not None:
             return refusal
         try:

@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkd.alias_watch import watch_alias
 from checkd.catalog import Catalog, identity_of
@@ -25,7 +25,7 @@ from checkd.leader_watch import watch_leader
 from checkd.remote_exec import RemoteExec
 from checkd.restore import FileDefinitionError, apply_files, file_definitions, restore
 from checkd.rpc import SERVICE_NAME, LocalAgentService
-from checkd.runners.pool import RunnerPool, agent_tls
+from checkd.runners.pool import RunnerPool
 from checkd.status_file import WRITE_INTERVAL_S, StatusFile
 from checkd.storage import DocumentStore, DocumentWriter
 from checkd.sync import Syncer
@@ -36,7 +36,11 @@ from lictor.pb.lictor.v1 import agent_pb2_grpc
 from lictor.regexp import RegexpError
 from lictor.rpc import DaemonChannel, DaemonServer
 from lictor.telemetry.serving import DaemonMetrics
+from lictor.tls.wanted import auto_encrypted, wants_tls
 from lictor.user_event import UserEvent
+
+if TYPE_CHECKING:
+    from lictor.tls.configurator import Configurator
 
 SERVICE = "checkd"
 
@@ -60,6 +64,16 @@ def settings_of(config: RuntimeConfig) -> NodeSettings:
     )
 
 
+def agent_tls(config: RuntimeConfig) -> Configurator | None:
+    """The agent's own TLS for its checks; None where it has none."""
+    if not wants_tls(config):
+        return None
+    from lictor.tls.configurator import Configurator, no_grant
+    from lictor.tls.grant import GrantFile
+
+    return Configurator(config, GrantFile(config.data_dir).latest if auto_encrypted(config) else no_grant)
+
+
 class CheckDaemon:
     """All parts of checkd, started and stopped together."""
 
@@ -67,7 +81,8 @@ class CheckDaemon:
         self.config = config
         self._store = DocumentStore(config.data_dir)
         self._writer = DocumentWriter(self._store)
-        runners = RunnerPool(agent_tls(config.checks_config.enable_agent_tls, config.tls))
+        self._tls = agent_tls(config)
+        runners = self._runners = RunnerPool(self._tls)
         self.driver = Driver(settings_of(config), random, runners, self._writer)
         self._apid = DaemonChannel(config.data_dir, "apid")
         self._gossipd = DaemonChannel(config.data_dir, "gossipd")
@@ -147,6 +162,9 @@ class CheckDaemon:
         """
         services, checks = file_definitions(config)
         self.config = config
+        if self._tls is not None:
+            self._tls.update(config)
+            self._keep(self._runners.reload())
         node = self.driver.node
         node.reconfigure(settings_of(config))
         failures = apply_files(node, services, checks, moment())

@@ -1,5 +1,9 @@
 """Channels to other servers' raftd, one per address, shared by Raft's messages and forwarded requests."""
 
+from __future__ import annotations
+
+from typing import Protocol
+
 import grpc
 import grpc.aio
 
@@ -22,17 +26,27 @@ PEER_OPTIONS = (
 )
 
 
+class Dialer(Protocol):
+    """What stands between a channel and its server where TLS is configured."""
+
+    def target(self, address: str, datacenter: str) -> str: ...
+    def forget(self, address: str) -> None: ...
+
+
 class PeerChannels:
     """Makes and keeps channels; a server that changed its address gets a new one."""
 
-    def __init__(self) -> None:
+    def __init__(self, datacenter: str = "", dialer: Dialer | None = None) -> None:
+        self._datacenter = datacenter
+        self._dialer = dialer
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     def get(self, address: str) -> grpc.aio.Channel:
         """The channel to host:port."""
         channel = self._channels.get(address)
         if channel is None:
-            channel = self._channels[address] = grpc.aio.insecure_channel(address, options=PEER_OPTIONS)
+            target = self._dialer.target(address, self._datacenter) if self._dialer is not None else address
+            channel = self._channels[address] = grpc.aio.insecure_channel(target, options=PEER_OPTIONS)
         return channel
 
     async def forget(self, address: str) -> None:
@@ -40,6 +54,8 @@ class PeerChannels:
         channel = self._channels.pop(address, None)
         if channel is not None:
             await channel.close()
+            if self._dialer is not None:
+                self._dialer.forget(address)
 
     async def close(self) -> None:
         """Close all."""

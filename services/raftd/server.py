@@ -1,9 +1,12 @@
 """One server put together: storage, core, driver, gRPC listeners, and the leader's duties."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
@@ -17,6 +20,7 @@ from lictor.pb.lictor.v1 import raft_pb2_grpc
 from lictor.rpc import SERVER_OPTIONS, DaemonServer
 from lictor.state.store import StoreError
 from lictor.telemetry.serving import DaemonMetrics
+from lictor.tls.wanted import wants_tls
 from raftd.announce import Announcer
 from raftd.archive import Archives
 from raftd.calls import Calls
@@ -44,6 +48,9 @@ from raftd.storage.generations import Generations, boot_id
 from raftd.storage.snapshots import SnapshotStore
 from raftd.storage.wal import Wal
 from raftd.transport import Transport
+
+if TYPE_CHECKING:
+    from raftd.secure_ports import SecurePorts
 
 STOP_GRACE_S = 0.1
 CORE_LEASE_PERCENT = 50
@@ -88,6 +95,7 @@ class RaftServer:
         self._router: Router | None = None
         self._transport: Transport | None = None
         self._channels: PeerChannels | None = None
+        self._secure: SecurePorts | None = None
         self._gossip: Gossip | None = None
         self._duties: LeaderDuties | None = None
         self._leaving: Leaving | None = None
@@ -100,7 +108,8 @@ class RaftServer:
         """Open storage, begin, listen. Raises StorageError, StartError."""
         config = self.config
         driver = self._driver = self._open_storage()
-        channels = self._channels = PeerChannels()
+        secure = self._secure = self._secure_ports()
+        channels = self._channels = PeerChannels(config.datacenter, secure.dialer if secure else None)
         transport = self._transport = Transport(config.node_id, self.address, channels, driver.unreachable)
         driver.outbound = transport
         hold_timeout_ns = config.performance.rpc_hold_timeout_ns
@@ -162,21 +171,52 @@ class RaftServer:
         raft_pb2_grpc.add_ConsensusServicer_to_server(
             ConsensusService(driver, router, calls, archives, for_peers=True), public
         )  # type: ignore[no-untyped-call]
-        bind = f"{_bracketed(config.raft.bind_addr)}:{config.ports.server}"
-        try:
-            port = public.add_insecure_port(bind)
-        except RuntimeError as error:
-            raise StartError(f"cannot listen on {bind} (server RPC): address in use or not ours") from error
-        if port == 0:
-            raise StartError(f"cannot listen on {bind} (server RPC)")
+        self._bind(public)
         self._daemon = DaemonServer(config.data_dir, "raftd", ("lictor.v1.Consensus",))
         raft_pb2_grpc.add_ConsensusServicer_to_server(  # type: ignore[no-untyped-call]
             ConsensusService(driver, router, calls, archives, for_peers=False), self._daemon.server
         )
         self._metrics = DaemonMetrics("raftd", self._daemon, config)
         await public.start()
+        if self._secure is not None:
+            try:
+                self._secure.listen(config.raft.bind_addr, config.ports.server)
+            except OSError as error:
+                raise StartError(f"cannot listen on {self._bound} (server RPC): address in use or not ours") from error
         await self._daemon.start()
         self._metrics.start()
+
+    @property
+    def _bound(self) -> str:
+        return f"{_bracketed(self.config.raft.bind_addr)}:{self.config.ports.server}"
+
+    def _bind(self, public: grpc.aio.Server) -> None:
+        """To the server port, or behind what stands in front of it."""
+        place = f"unix:{self._secure.inside}" if self._secure is not None else self._bound
+        try:
+            port = public.add_insecure_port(place)
+        except RuntimeError as error:
+            raise StartError(f"cannot listen on {place} (server RPC): address in use or not ours") from error
+        if port == 0:
+            raise StartError(f"cannot listen on {place} (server RPC)")
+
+    def _secure_ports(self) -> SecurePorts | None:
+        """None where TLS is not configured: then nothing of it is even imported. Errors: StartError."""
+        if not wants_tls(self.config):
+            return None
+        from lictor.tls.material import TlsError
+        from raftd.secure_ports import SecurePorts
+
+        try:
+            return SecurePorts(self.config, self._speaks_tls)
+        except TlsError as error:
+            raise StartError(str(error)) from None
+
+    def _speaks_tls(self, address: str) -> bool:
+        """Whether the server at an address says so in gossip."""
+        members = self._gossip.members.values() if self._gossip is not None else ()
+        servers = (member.server for member in members if member.server is not None)
+        return any(server.address == address and server.use_tls for server in servers)
 
     def _maybe_bootstrap(self, driver: Driver, gossip: Gossip, channels: PeerChannels, announcer: Announcer) -> None:
         """Start a new cluster if this server has no log yet and is told to."""
@@ -231,19 +271,35 @@ class RaftServer:
         link.on_request("left", left)
         link.on_event("reload", self._reload)
 
-    def _reload(self, message: LinkMessage) -> None:
-        """Take over what can change while running: the log level, the filters of metrics."""
+    def _reload(self, message: LinkMessage) -> str:
+        """Take over what can change while running: the log level, the filters of metrics, certificates.
+
+        Returns what went wrong, or nothing.
+        """
         fresh = RuntimeConfig.load(config_path(self.config.data_dir))
         logs.set_level(logs.level_number(fresh.log.level))
         if self._metrics is not None:
             self._metrics.reconfigure(fresh.telemetry)
+        return self._reload_certificates(fresh)
 
-    def _keep(self, work: "asyncio._CoroutineLike[None]") -> None:
+    def _reload_certificates(self, fresh: RuntimeConfig) -> str:
+        if self._secure is None:
+            return ""
+        from lictor.tls.material import TlsError
+
+        try:
+            self._secure.reload(fresh)
+        except TlsError as error:
+            log.error("certificates stay as they were: error=%s", error)
+            return f"Failed reloading tls configuration: {error}"
+        return ""
+
+    def _keep(self, work: asyncio._CoroutineLike[None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
 
-    def _task_done(self, task: "asyncio.Task[None]") -> None:
+    def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("raftd: a duty failed", exc_info=error)
@@ -276,6 +332,8 @@ class RaftServer:
             await self._public.stop(STOP_GRACE_S)
         if self._channels is not None:
             await self._channels.close()
+        if self._secure is not None:
+            await self._secure.close()
         if self._gossip is not None:
             await self._gossip.close()
 

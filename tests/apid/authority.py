@@ -26,8 +26,10 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, expired: bool = False
+    ) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC) - (2 * DAY if expired else 0 * DAY)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -38,12 +40,13 @@ class Authority:
             .not_valid_after(now + DAY)
         )
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Files of a certificate for 127.0.0.1 and of its key."""
+    def issue(self, name: str, *dns_names: str, expired: bool = False) -> tuple[Path, Path]:
+        """Files of a certificate for 127.0.0.1 and the names, and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        certificate = self._builder(subject, key.public_key()).add_extension(names, critical=False)
+        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        names = x509.SubjectAlternativeName([address, *(x509.DNSName(each) for each in dns_names)])
+        certificate = self._builder(subject, key.public_key(), expired).add_extension(names, critical=False)
         cert_file, key_file = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         signed = certificate.sign(self._key, hashes.SHA256())
         cert_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))

@@ -65,7 +65,7 @@ class Authority:
         fields = {
             "SerialNumber": leaf.serial,
             "CertPEM": leaf.certificate,
-            "Service": leaf.service,
+            "Service": leaf.subject,
             "ServiceURI": leaf.uri,
             "ValidAfter": render.time_text(leaf.not_before_ns),
             "ValidBefore": render.time_text(leaf.not_after_ns),

@@ -27,8 +27,10 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from checkd.core.definitions import check_definition
 from checkd.runners.h2ping import ACK, FRAME_HEADER, PING, PREFACE, SETTINGS, frame
-from checkd.runners.pool import AgentTls, RunnerPool
+from checkd.runners.pool import RunnerPool
 from checkd.runners.result import Result, Run
+from lictor.config.runtime import ChecksConfig, RuntimeConfig, TlsConfig
+from lictor.tls.configurator import Configurator
 from tests.checkd.waiting import until
 
 Answer = Callable[[bytes], bytes | Awaitable[bytes]]
@@ -36,7 +38,7 @@ Answer = Callable[[bytes], bytes | Awaitable[bytes]]
 
 @pytest.fixture
 async def pool() -> AsyncIterator[RunnerPool]:
-    made = RunnerPool(AgentTls())
+    made = RunnerPool()
     yield made
     await made.close()
 
@@ -289,6 +291,14 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return certificate, private
 
 
+def agents_own(ca_file: Path, server_name: str = "localhost") -> Configurator:
+    """The agent's TLS, with its use for checks turned on."""
+    config = RuntimeConfig(
+        tls=TlsConfig(ca_file=str(ca_file), server_name=server_name), checks_config=ChecksConfig(enable_agent_tls=True)
+    )
+    return Configurator(config)
+
+
 async def test_https_verifies_unless_told_not_to(pool: RunnerPool, certificate: tuple[Path, Path]) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
@@ -299,8 +309,11 @@ async def test_https_verifies_unless_told_not_to(pool: RunnerPool, certificate: 
             f'Get "{url}": x509: certificate signed by unknown authority'
         )
         assert (await run(pool, HTTP=url, TLSSkipVerify=True)).status == "passing"
-        trusting = RunnerPool(AgentTls(ca_file=str(certificate[0])))
-        assert (await run(trusting, HTTP=url)).status == "passing"
+        assert (await run(RunnerPool(agents_own(certificate[0])), HTTP=url)).status == "passing"
+        named_otherwise = RunnerPool(agents_own(certificate[0], server_name="web.example"))
+        assert (await run(named_otherwise, HTTP=url)).output == (
+            f'Get "{url}": x509: certificate is not valid for web.example'
+        )
 
 
 async def test_handshakes_that_hang_or_break_are_only_that_checks_trouble(pool: RunnerPool) -> None:
@@ -360,9 +373,10 @@ async def test_grpc_over_tls(certificate: tuple[Path, Path]) -> None:
         await health.set("", health_pb2.HealthCheckResponse.SERVING)
         address = f"127.0.0.1:{port}"
         for tls, fields, status in (
-            (AgentTls(), {}, "critical"),
-            (AgentTls(), {"TLSSkipVerify": True}, "passing"),
-            (AgentTls(ca_file=str(certificate[0])), {}, "passing"),
+            (None, {}, "critical"),
+            (None, {"TLSSkipVerify": True}, "passing"),
+            (agents_own(certificate[0]), {}, "passing"),
+            (agents_own(certificate[0], server_name="web.example"), {}, "critical"),
         ):
             pool = RunnerPool(tls)
             assert (await run(pool, GRPC=address, GRPCUseTLS=True, Timeout="3s", **fields)).status == status

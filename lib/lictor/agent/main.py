@@ -16,9 +16,10 @@ from lictor.agent.supervisor import Failed, Supervisor, write_pid_file
 from lictor.config import identity, load, sources
 from lictor.config.errors import ConfigError
 from lictor.config.goflags import FlagError, HelpWanted
-from lictor.config.runtime import RuntimeConfig, config_path
+from lictor.config.runtime import RuntimeConfig, TlsConfig, config_path
 from lictor.config.sources import CommandLine
 from lictor.rpc.runfile import run_file_path
+from lictor.tls.wanted import GRANT, auto_encrypted, wants_tls
 
 USAGE = "Usage: consul agent [options]\n\nCommand Options\n\n"
 SERVER_DAEMONS = ("apid", "gossipd", "raftd", "dnsd", "checkd")
@@ -91,9 +92,16 @@ def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) ->
     banner.output(f"{banner.LOG_BEGINS}\n")
     for warning in warnings:
         log.warning(warning)
+    if fault := tls_fault(config):
+        log.error("Error starting agent", extra=logs.fields(error=fault))
+        log.info("Exit code", extra=logs.fields(code=1))
+        return 1
 
     def reload(running: RuntimeConfig) -> RuntimeConfig:
-        return reloaded(running, load.from_command_line(line).config)
+        config = reloaded(running, load.from_command_line(line).config)
+        if fault := tls_fault(config):
+            raise ConfigError(f"Failed reloading tls configuration: {fault}")
+        return config
 
     supervisor = Supervisor(config, daemons_of, reload, announce=_announce)
     try:
@@ -106,9 +114,25 @@ def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) ->
                 os.unlink(config.pid_file)
 
 
+def tls_fault(config: RuntimeConfig) -> str:
+    """What is wrong with the TLS settings and their files, or nothing."""
+    if not wants_tls(config) and config.tls.min_version == TlsConfig().min_version:
+        return ""
+    from lictor.tls.configurator import warn
+    from lictor.tls.material import TlsError
+
+    try:
+        warn(config)
+    except TlsError as error:
+        return str(error)
+    if auto_encrypted(config) and not (config.join_lan.start_join or config.join_lan.retry_join):
+        return "AutoEncrypt failed: No servers to request AutoEncrypt.Sign"
+    return ""
+
+
 def forget_run_files(data_dir: str) -> None:
     """Remove what daemons of an earlier run left: their ports may be somebody else's by now. Raises OSError."""
-    for name in SERVER_DAEMONS:
+    for name in (*SERVER_DAEMONS, GRANT):
         run_file_path(data_dir, name).unlink(missing_ok=True)
 
 

@@ -531,10 +531,11 @@ def _ip_addresses(settings: Settings) -> tuple[str, ...]:
 
 def _tls(settings: Settings, node_name: str) -> TlsConfig:
     hostname = settings.boolean("verify_server_hostname")
-    suites = tuple(suite.strip() for suite in settings.text("tls_cipher_suites").split(",") if suite.strip())
-    for suite in suites:
-        if suite not in CIPHER_SUITES:
-            settings.errors.append(f'tls_cipher_suites: invalid tls cipher suites: unsupported cipher "{suite}"')
+    listed = settings.text("tls_cipher_suites").strip()
+    suites = tuple(listed.split(",")) if listed else ()
+    unknown = next((suite for suite in suites if suite not in CIPHER_SUITES), None)
+    if unknown is not None:
+        settings.errors.append(f'tls_cipher_suites: invalid tls cipher suites: unsupported cipher "{unknown}"')
     return TlsConfig(
         ca_file=settings.text("ca_file"),
         ca_path=settings.text("ca_path"),

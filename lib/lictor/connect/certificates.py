@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 import secrets
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from lictor.connect.spiffe import ServiceIdentity, SigningIdentity, SpiffeError, parse_identity
+from lictor.connect.spiffe import AgentIdentity, ServiceIdentity, SigningIdentity, SpiffeError, parse_identity
 from lictor.state.gotext import quote
 from lictor.state.rows import CARoot
 
@@ -51,8 +52,13 @@ class CertificateError(ValueError):
 class SigningRequest:
     """A parsed and verified certificate signing request."""
 
-    identity: ServiceIdentity
+    identity: ServiceIdentity | AgentIdentity
     csr: x509.CertificateSigningRequest
+
+    def dns_names(self) -> list[str]:
+        """The DNS names that are asked for."""
+        names = self.csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return names.get_values_for_type(x509.DNSName)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,8 @@ class IssuedLeaf:
 
     serial: str
     certificate: str
-    service: str
+    subject: str
+    """The service, or the agent."""
     uri: str
     not_before_ns: int
     not_after_ns: int
@@ -224,19 +231,29 @@ def cross_sign(new_root_cert: str, old_root_cert: str, old_private_key: str, ser
 # -------------------------------------------------------------------------------------------------------- leaves
 
 
-def new_signing_request(private_key: str, identity: ServiceIdentity) -> str:
-    """A certificate signing request for a service, as PEM."""
+def new_signing_request(
+    private_key: str,
+    identity: ServiceIdentity | AgentIdentity,
+    dns_names: Iterable[str] = (),
+    addresses: Iterable[str] = (),
+) -> str:
+    """A certificate signing request as PEM; `addresses` are literal IPs."""
     key = parse_private_key(private_key)
+    names: list[x509.GeneralName] = [
+        *(x509.DNSName(name) for name in dns_names),
+        *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses),
+        x509.UniformResourceIdentifier(identity.uri),
+    ]
     builder = (
         x509.CertificateSigningRequestBuilder()
-        .subject_name(common_name(service_common_name(identity)))
-        .add_extension(uri_name(identity.uri), critical=False)
+        .subject_name(common_name(subject_of(identity)))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
     )
     return builder.sign(key, hash_for(key)).public_bytes(Encoding.PEM).decode()
 
 
 def parse_signing_request(pem: str) -> SigningRequest:
-    """Errors: CertificateError when it is malformed, not signed by its key, or not for exactly one service."""
+    """Errors: CertificateError when it is malformed, not signed by its key, or not for exactly one service or agent."""
     try:
         csr = x509.load_pem_x509_csr(pem.encode())
         valid = csr.is_signature_valid
@@ -254,22 +271,25 @@ def parse_signing_request(pem: str) -> SigningRequest:
         identity = parse_identity(uris[0])
     except SpiffeError as error:
         raise CertificateError(str(error)) from None
-    if not isinstance(identity, ServiceIdentity):
-        raise CertificateError("SPIFFE ID in CSR must be a service ID")
+    if not isinstance(identity, ServiceIdentity | AgentIdentity):
+        raise CertificateError("SPIFFE ID in CSR must be a service or agent ID")
     return SigningRequest(identity, csr)
 
 
 def sign_leaf(
     request: SigningRequest, root_cert: str, private_key: str, serial: int, lifetime_ns: int, now_ns: int
 ) -> IssuedLeaf:
-    """A service's certificate, signed by the root. Errors: CertificateError for the root or its key."""
+    """A service's or an agent's certificate, signed by the root; an agent's has the names it asked for.
+
+    Errors: CertificateError for the root or its key.
+    """
     root, key = parse_certificate(root_cert), parse_private_key(private_key)
     valid_from = to_time(now_ns) - BACKDATED
     valid_to = min(valid_from + timedelta(microseconds=lifetime_ns // 1000), root.not_valid_after_utc)
     public_key = request.csr.public_key()
     builder = (
         x509.CertificateBuilder()
-        .subject_name(common_name(service_common_name(request.identity)))
+        .subject_name(common_name(subject_of(request.identity)))
         .issuer_name(root.subject)
         .public_key(public_key)
         .serial_number(serial)
@@ -282,12 +302,12 @@ def sign_leaf(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier(key_id(public_key)), critical=False)
         .add_extension(authority_key_id(key), critical=False)
-        .add_extension(uri_name(request.identity.uri), critical=False)
+        .add_extension(_names(request), critical=False)
     )
     return IssuedLeaf(
         serial=_serial_text(serial),
         certificate=to_pem(builder.sign(key, hash_for(key))),
-        service=request.identity.service,
+        subject=request.identity.agent if isinstance(request.identity, AgentIdentity) else request.identity.service,
         uri=request.identity.uri,
         not_before_ns=_ns(valid_from),
         not_after_ns=_ns(valid_to),
@@ -297,6 +317,18 @@ def sign_leaf(
 def with_chain(leaf: IssuedLeaf, intermediates: Iterable[str]) -> IssuedLeaf:
     """The leaf followed by further certificates in one PEM text."""
     return replace(leaf, certificate="".join([leaf.certificate, *intermediates]))
+
+
+def subject_of(identity: ServiceIdentity | AgentIdentity) -> str:
+    """The common name of a leaf's certificate."""
+    return agent_common_name(identity) if isinstance(identity, AgentIdentity) else service_common_name(identity)
+
+
+def agent_common_name(identity: AgentIdentity) -> str:
+    """`<node>.agnt.<first of the trust domain>.consul`, the node cut so that it fits."""
+    rest = f".agnt.{identity.host[:8]}.consul"
+    safe = re.sub(r"[^a-z0-9]", "", identity.agent.lower())
+    return safe[: COMMON_NAME_MAX - len(rest)] + rest
 
 
 def service_common_name(identity: ServiceIdentity) -> str:
@@ -315,6 +347,18 @@ def authority_key_id(key: PrivateKey) -> x509.AuthorityKeyIdentifier:
 
 def uri_name(uri: str) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
+
+
+def _names(request: SigningRequest) -> x509.SubjectAlternativeName:
+    """A service has its URI alone, an agent what it asked for as well."""
+    if isinstance(request.identity, ServiceIdentity):
+        return uri_name(request.identity.uri)
+    asked = request.csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    names: list[x509.GeneralName] = [
+        *(x509.DNSName(name) for name in asked.get_values_for_type(x509.DNSName)),
+        *(x509.IPAddress(address) for address in asked.get_values_for_type(x509.IPAddress)),
+    ]
+    return x509.SubjectAlternativeName([*names, x509.UniformResourceIdentifier(request.identity.uri)])
 
 
 def _usage(signing: bool) -> x509.KeyUsage:

@@ -13,6 +13,7 @@ from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError, PrefixedBa
 from apid.core.message import HeaderList, Request, Response
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
+from apid.endpoints.auto_encrypt import AutoEncryptEndpoints
 from apid.endpoints.connect_ca import CONNECT_OFF, SIGN_PATH, ConnectCaEndpoints, render_roots, roots_and_cluster
 from apid.node.context import Node
 from apid.node.leaves import Leaf, Leaves
@@ -43,6 +44,7 @@ class ConnectAgentEndpoints:
     def routes(self) -> list[Route]:
         return [
             *self._authority.routes(),
+            *AutoEncryptEndpoints(self._node, self._authority).routes(),
             Route(
                 "/v1/agent/connect/ca/roots",
                 {

@@ -22,7 +22,7 @@ from apid.core.routes import Operation, Route
 from apid.node.context import Node
 from apid.node.reading import FAILED_META, PLAIN, json_response
 from lictor.connect.provider_config import CONSUL, ProviderConfig, ProviderConfigError, parse_provider_config
-from lictor.connect.spiffe import SigningIdentity
+from lictor.connect.spiffe import AgentIdentity, Identity, SigningIdentity
 from lictor.state import canonical, commands, render
 from lictor.state.queries import operator
 from lictor.state.queries.read import Read
@@ -253,24 +253,24 @@ class ConnectCaEndpoints:
             fields = decode(SIGNING_REQUEST, request.body)
         except DecodeError as error:
             raise PrefixedBadRequest(f"Request decode failed: {error}") from None
-        leaf, index = await self.sign_leaf(request, fields.get("CSR", ""))
-        return json_response(
-            to_json(
-                {
-                    "SerialNumber": leaf.serial,
-                    "CertPEM": leaf.certificate,
-                    "Service": leaf.service,
-                    "ServiceURI": leaf.uri,
-                    "ValidAfter": render.time_text(leaf.not_before_ns),
-                    "ValidBefore": render.time_text(leaf.not_after_ns),
-                    "CreateIndex": index,
-                    "ModifyIndex": index,
-                }
-            )
-        )
+        return json_response(to_json(await self.signed(request, fields.get("CSR", ""))))
 
-    async def sign_leaf(self, request: Request, csr: str) -> tuple[IssuedLeaf, int]:
-        """A leaf for a signing request and its index. Errors: HttpError."""
+    async def signed(self, request: Request, csr: str) -> dict[str, Any]:
+        """A leaf for a signing request, as it is shown. Errors: HttpError."""
+        leaf, identity, index = await self._sign_leaf(request, csr)
+        kind = "Agent" if isinstance(identity, AgentIdentity) else "Service"
+        return {
+            "SerialNumber": leaf.serial,
+            "CertPEM": leaf.certificate,
+            kind: leaf.subject,
+            f"{kind}URI": leaf.uri,
+            "ValidAfter": render.time_text(leaf.not_before_ns),
+            "ValidBefore": render.time_text(leaf.not_after_ns),
+            "CreateIndex": index,
+            "ModifyIndex": index,
+        }
+
+    async def _sign_leaf(self, request: Request, csr: str) -> tuple[IssuedLeaf, Identity, int]:
         from lictor.connect import certificates
 
         self._require_enabled()
@@ -303,7 +303,7 @@ class ConnectCaEndpoints:
         # older root the cross-signed one.
         chain = [issuer] if secondary else []
         chain += [certificate for certificate in active.intermediate_certs or () if certificate not in chain]
-        return certificates.with_chain(leaf, chain), index
+        return certificates.with_chain(leaf, chain), wanted.identity, index
 
     def _provider_record(self, txn: ReadTxn, provider: ProviderConfig) -> CAProviderState | None:
         """Key and certificates that sign here."""
@@ -342,6 +342,12 @@ class ConnectCaEndpoints:
 
     def _check_identity(self, request: Request, wanted: SigningRequest, cluster_id: str) -> None:
         identity, signing = wanted.identity, SigningIdentity(cluster_id)
+        if isinstance(identity, AgentIdentity):
+            # An agent that asks for the first time does not know the trust domain yet.
+            if not self._node.authorizer(request).node_write(identity.agent):
+                raise Forbidden(PERMISSION_DENIED)
+            self._refuse_server_names(wanted)
+            return
         if not signing.may_sign(identity):
             raise HttpError(f"SPIFFE ID in CSR from a different trust domain: {identity.host}, we are {signing.host}")
         if not self._node.authorizer(request).service_write(identity.service):
@@ -349,6 +355,13 @@ class ConnectCaEndpoints:
         own = self._node.config.datacenter
         if identity.datacenter != own:
             raise HttpError(f"SPIFFE ID in CSR from a different datacenter: {identity.datacenter}, we are {own}")
+
+    def _refuse_server_names(self, wanted: SigningRequest) -> None:
+        """Who dials by name takes the holder of such a certificate for a server: no client may have one."""
+        domain = self._node.config.dns.domain.rstrip(".")
+        for name in wanted.dns_names():
+            if name.lower().startswith("server.") and name.lower().endswith(f".{domain}"):
+                raise HttpError(f"the certificate of a client cannot have a server's name: {name}")
 
     async def _wait_for_turn(self, per_second: float) -> None:
         """Spaces signatures evenly. Errors: TooManyRequests when the turn would come too late."""

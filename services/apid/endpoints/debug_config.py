@@ -10,7 +10,7 @@ import ipaddress
 from typing import Any
 
 from apid.endpoints.debug_definitions import HIDDEN, SECRET_WORDS, check_shown, hide, in_order, service_shown
-from apid.web.tls import cipher_number
+from lictor.config.ciphers import CIPHER_SUITES
 from lictor.config.runtime import (
     AclConfig,
     ConnectConfig,
@@ -295,7 +295,7 @@ def _access(config: RuntimeConfig) -> dict[str, Any]:
         "ConnectEnabled": connect.enabled,
         "ConnectTestCALeafRootChangeSpread": "0s",
         "KeyFile": tls.key_file,
-        "TLSCipherSuites": [cipher_number(name) for name in tls.cipher_suites],
+        "TLSCipherSuites": [CIPHER_SUITES[name].number for name in tls.cipher_suites],
         "TLSMinVersion": tls.min_version,
         "TLSPreferServerCipherSuites": tls.prefer_server_cipher_suites,
         "VerifyIncoming": tls.verify_incoming,

@@ -22,12 +22,14 @@ from lictor.config.runtime import RuntimeConfig
 from lictor.state.rows import ACLToken
 
 if TYPE_CHECKING:
+    from apid.node.encryption import Encryption
     from lictor.agent.link import SupervisorLink
 
 
 @dataclass(slots=True)
 class Node:
-    """One apid's surroundings. `config` is replaced on reload; `access` is None while access control is off."""
+    """One apid's surroundings. `config` is replaced on reload; `access` is None while access control is off,
+    `encryption` where TLS is not configured."""
 
     config: RuntimeConfig
     state: StateReader
@@ -43,6 +45,7 @@ class Node:
     link: SupervisorLink | None
     tokens: AgentTokens
     access: Access | None = None
+    encryption: Encryption | None = None
 
     def authorizer(self, request: Request) -> Authorizer:
         """What the request's token may do; ask before anything is done for the request.

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -26,7 +26,10 @@ from apid.node.server_link import ServerLink
 from apid.node.servers import ServerList, api_address
 from lictor import telemetry
 from lictor.config.runtime import RuntimeConfig
-from lictor.pb.lictor.v1 import forward_pb2
+from lictor.pb.lictor.v1 import forward_pb2, gossip_pb2
+
+if TYPE_CHECKING:
+    from lictor.tls.dialer import Dialer
 
 log = logging.getLogger("agent.http")
 
@@ -41,6 +44,7 @@ LARGE_ANSWERS = "/v1/snapshot"
 HOLD_JITTER_FRACTION = 16
 REBALANCE_MIN_S, REBALANCE_MAX_S = 120.0, 180.0
 SUCCESS = 200
+USE_TLS_TAG = "use_tls"
 QUERY_PATH, EXECUTE = "/v1/query/", "/execute"
 _CLIENT_REQUESTS = telemetry.counter("client.rpc")
 REMOTE_UNREACHABLE = "Remote DC has no server currently reachable"
@@ -80,6 +84,8 @@ class Forwarder:
         self._local_servers = ServerList(self._random)
         self._remote_servers: dict[str, ServerList] = {}
         self._rebalance_at_s = 0.0
+        self.dialer: Dialer | None = None
+        """What stands between this apid and the servers, where TLS is configured."""
         gossip.lan.listeners.append(self._update_local)
         gossip.wan.listeners.append(self._update_remote)
 
@@ -163,12 +169,12 @@ class Forwarder:
         for address in servers.in_order():
             link = self._links.get(address)
             if link is None:
-                link = self._links[address] = ServerLink(address)
+                link = self._links[address] = ServerLink(address, self._target(address))
             try:
                 await link.ready()
                 return await call(link, message, request), ""
             except StreamDown as down:
-                failure = str(down)
+                failure = (self.dialer.failure(address) if self.dialer is not None else "") or str(down)
                 self._failed(servers, address)
                 if down.sent and request.method not in READING_METHODS:
                     raise HttpError(f"rpc error making call: {failure}") from None
@@ -176,6 +182,25 @@ class Forwarder:
             except TimeoutError:
                 raise HttpError("rpc error making call: i/o timeout") from None
         return None, failure
+
+    def _target(self, address: str) -> str:
+        """What gRPC is to connect to for a server, "" for the server itself."""
+        if self.dialer is None:
+            return ""
+        server = self._server_at(address)
+        return self.dialer.target(address, server.tags.get("dc", "") if server is not None else self._datacenter)
+
+    def speaks_tls(self, address: str) -> bool:
+        """Whether the server whose apid is at this address says so in gossip."""
+        server = self._server_at(address)
+        return server is not None and USE_TLS_TAG in server.tags
+
+    def _server_at(self, address: str) -> gossip_pb2.Member | None:
+        for members in (self._gossip.lan, self._gossip.wan):
+            for member in members.alive_servers():
+                if api_address(member) == address:
+                    return member
+        return None
 
     def _translate_answer(self, request: Request, response: Response, datacenter: str) -> None:
         """`translate_wan_addrs`: only the agent that the client asked does it."""
@@ -267,6 +292,8 @@ class Forwarder:
         used = {address for servers in lists for address in servers.in_order()}
         for address in self._links.keys() - used:
             task = asyncio.ensure_future(self._links.pop(address).close())
+            if self.dialer is not None:
+                self.dialer.forget(address)
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 

@@ -44,10 +44,11 @@ class _Held:
 class ServerLink:
     """One server's apid. Everything that goes wrong on the way is StreamDown, which tells what it may have got."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, target: str = "") -> None:
+        """`target`: what gRPC connects to instead, where something stands between."""
         self.address = address
         self._closed = False
-        self._channel = grpc.aio.insecure_channel(address, options=KEEPALIVE_OPTIONS)
+        self._channel = grpc.aio.insecure_channel(target or address, options=KEEPALIVE_OPTIONS)
         self._stub = stubs.forward(self._channel)
         self._batches: Batcher[forward_pb2.HttpRequest, forward_pb2.HttpResponse] | None = None
 

@@ -5,40 +5,33 @@ Versions and cipher suites are gRPC's own: TLS 1.2 or newer.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import grpc
 
-from apid.web.tls import server_context
-from lictor.config.runtime import TlsConfig
+from lictor.tls.configurator import Configurator
+from lictor.tls.material import KeyPair
 
 
 class Certificates:
     """The server's credentials, whose certificate may change while it serves."""
 
-    def __init__(self, tls: TlsConfig) -> None:
-        """Errors: ListenError naming the setting that is wrong."""
-        self._current = _loaded(tls)
-        require = tls.verify_incoming or tls.verify_incoming_https
-        self.credentials = grpc.dynamic_ssl_server_credentials(self._current, self._latest, require)
+    def __init__(self, configurator: Configurator, pair: KeyPair) -> None:
+        """`pair`: what the port shows."""
+        self._configurator = configurator
+        self._current = self._made(pair)
+        self.credentials = grpc.dynamic_ssl_server_credentials(
+            self._current, self._latest, configurator.verify_incoming_https
+        )
 
-    def reload(self, tls: TlsConfig) -> None:
-        """Errors: ListenError, nothing changed."""
-        self._current = _loaded(tls)
+    def reload(self) -> None:
+        """Takes over what the configurator has now."""
+        pair = self._configurator.server_pair()
+        if pair is not None:
+            self._current = self._made(pair)
 
     def _latest(self) -> grpc.ServerCertificateConfiguration:
         return self._current
 
-
-def _loaded(tls: TlsConfig) -> grpc.ServerCertificateConfiguration:
-    server_context(tls)
-    pair = (Path(tls.key_file).read_bytes(), Path(tls.cert_file).read_bytes())
-    return grpc.ssl_server_certificate_configuration([pair], root_certificates=_authorities(tls))
-
-
-def _authorities(tls: TlsConfig) -> bytes | None:
-    if tls.ca_file:
-        return Path(tls.ca_file).read_bytes()
-    if tls.ca_path:
-        return b"\n".join(file.read_bytes() for file in sorted(Path(tls.ca_path).iterdir()) if file.is_file())
-    return None
+    def _made(self, pair: KeyPair) -> grpc.ServerCertificateConfiguration:
+        chain = (pair.private_key.encode(), pair.certificate.encode())
+        roots = self._configurator.authorities()
+        return grpc.ssl_server_certificate_configuration([chain], roots.pem.encode() if roots else None)

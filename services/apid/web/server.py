@@ -52,25 +52,44 @@ class HttpServer:
         self._config.load()
         self._state = ServerState()
         self._servers: list[asyncio.Server] = []
+        self._secured: list[tuple[socket.socket, asyncio.Server]] = []
+        """Those over TLS, each with a socket that keeps its port open while it is replaced."""
+        self._handshake_timeout_s = 5.0
         self._expiry_task: asyncio.Task[None] | None = None
 
     async def listen(
         self, sockets: list[socket.socket], tls: ssl.SSLContext | None = None, handshake_timeout_s: float = 5.0
     ) -> None:
         """Accepts connections on listening sockets, over TLS when a context is given."""
-        secured: dict[str, Any] = {"ssl": tls, "ssl_handshake_timeout": handshake_timeout_s} if tls is not None else {}
+        self._handshake_timeout_s = handshake_timeout_s
+        for listener in sockets:
+            if tls is None:
+                self._servers.append(await self._serve(listener, {}))
+            else:
+                self._secured.append((listener, await self._serve_secured(listener, tls)))
+        if self._expiry_task is None:
+            self._expiry_task = asyncio.get_running_loop().create_task(self._expire_slow())
+
+    async def renew(self, tls: ssl.SSLContext) -> None:
+        """New connections on the secured ports use this context from now on; open ones stay as they are."""
+        for number, (listener, server) in enumerate(self._secured):
+            self._secured[number] = (listener, await self._serve_secured(listener, tls))
+            server.close()
+
+    async def _serve_secured(self, listener: socket.socket, tls: ssl.SSLContext) -> asyncio.Server:
+        # A server closes its socket when it ends, but the port is to stay open.
+        secured = {"ssl": tls, "ssl_handshake_timeout": self._handshake_timeout_s}
+        return await self._serve(listener.dup(), secured)
+
+    async def _serve(self, listener: socket.socket, secured: dict[str, Any]) -> asyncio.Server:
         loop = asyncio.get_running_loop()
 
         def connect() -> asyncio.Protocol:
             return Connection(self.lane, self._config, self._state, loop)
 
-        for listener in sockets:
-            if listener.family == socket.AF_UNIX:
-                self._servers.append(await loop.create_unix_server(connect, sock=listener, **secured))
-            else:
-                self._servers.append(await loop.create_server(connect, sock=listener, **secured))
-        if self._expiry_task is None:
-            self._expiry_task = loop.create_task(self._expire_slow())
+        if listener.family == socket.AF_UNIX:
+            return await loop.create_unix_server(connect, sock=listener, **secured)
+        return await loop.create_server(connect, sock=listener, **secured)
 
     async def _expire_slow(self) -> None:
         loop = asyncio.get_running_loop()
@@ -88,6 +107,9 @@ class HttpServer:
         """Closes the sockets, gives answers that are due a moment to go out, then closes what is left."""
         for server in self._servers:
             server.close()
+        for listener, server in self._secured:
+            server.close()
+            listener.close()
         for connection in self.connections():
             connection.shutdown()
         if self._state.connections:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -16,6 +15,9 @@ from checkd.core.definitions import CheckDefinition
 from checkd.core.status import CRITICAL, PASSING
 from checkd.runners.dialing import DialError, split_address
 from checkd.runners.result import Result, Run
+
+if TYPE_CHECKING:
+    from lictor.tls.configurator import Configurator
 
 UNHEALTHY = "gRPC application didn't report service healthy"
 USER_AGENT = "Consul Health Check"
@@ -34,8 +36,9 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
 class GrpcHealth:
     """Asks health services; a channel per target is kept as long as its checks are there."""
 
-    def __init__(self, ca_file: str = "", cert_file: str = "", key_file: str = "") -> None:
-        self._ca_file, self._cert_file, self._key_file = ca_file, cert_file, key_file
+    def __init__(self, tls: Configurator | None = None) -> None:
+        """`tls`: the agent's own, used where that is configured."""
+        self._tls = tls
         self._channels: dict[tuple[str, bool, bool, str], grpc.aio.Channel] = {}
 
     async def run(self, run: Run) -> Result:
@@ -75,13 +78,27 @@ class GrpcHealth:
     async def _open(self, target: str, definition: CheckDefinition) -> grpc.aio.Channel:
         if not definition.grpc_use_tls:
             return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
-        roots, name = _content(self._ca_file), definition.tls_server_name
+        roots, key, certificate, name = self._material()
+        name = definition.tls_server_name or name
         if definition.tls_skip_verify:
             # gRPC for Python always verifies, so what the peer shows is what is trusted.
             roots, name = await asyncio.to_thread(_shown_certificate, target)
-        credentials = grpc.ssl_channel_credentials(roots, _content(self._key_file), _content(self._cert_file))
+        credentials = grpc.ssl_channel_credentials(roots, key, certificate)
         options = [*CHANNEL_OPTIONS, *([("grpc.ssl_target_name_override", name)] if name else [])]
         return grpc.aio.secure_channel(target, credentials, options=options)
+
+    def _material(self) -> tuple[bytes | None, bytes | None, bytes | None, str]:
+        """Authorities, key and certificate as PEM, and the name to verify, as far as the agent's own are used."""
+        tls = self._tls
+        if tls is None or not tls.serves_checks:
+            return None, None, None, ""
+        pair, authorities = tls.client_pair(), tls.authorities()
+        return (
+            authorities.pem.encode() if authorities else None,
+            pair.private_key.encode() if pair else None,
+            pair.certificate.encode() if pair else None,
+            tls.check_name,
+        )
 
 
 def _shown_certificate(target: str) -> tuple[bytes, str]:
@@ -102,10 +119,6 @@ def _shown_certificate(target: str) -> tuple[bytes, str]:
         addresses = [str(address) for address in alternatives.get_values_for_type(x509.IPAddress)]
         names = [*alternatives.get_values_for_type(x509.DNSName), *addresses, *names]
     return pem.encode(), names[0] if names else ""
-
-
-def _content(path: str) -> bytes | None:
-    return Path(path).read_bytes() if path else None
 
 
 def _description(error: grpc.aio.AioRpcError) -> str:

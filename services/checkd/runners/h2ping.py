@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import struct
 
 from checkd.core.status import CRITICAL, PASSING
 from checkd.runners.dialing import DialError, dial_tcp, split_address
-from checkd.runners.result import Result, Run, TlsContext
+from checkd.runners.result import Outgoing, Result, Run, Tls
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS, PING, GOAWAY = 0x4, 0x6, 0x7
@@ -31,12 +30,12 @@ def frame(kind: int, flags: int, payload: bytes) -> bytes:
     return FRAME_HEADER.pack(length >> 8, length & 0xFF, kind, flags, 0) + payload
 
 
-async def run_h2ping(run: Run, tls_context: TlsContext) -> Result:
+async def run_h2ping(run: Run, tls: Tls) -> Result:
     """Open an HTTP/2 connection and ping once."""
     definition = run.definition
     try:
         async with asyncio.timeout(run.timeout_s()):
-            await _ping(run, tls_context(definition.tls_skip_verify) if definition.h2ping_use_tls else None)
+            await _ping(run, tls(definition.tls_skip_verify) if definition.h2ping_use_tls else (None, ""))
     except TimeoutError:
         return Result(CRITICAL, f"HTTP2 ping of {definition.h2ping} failed: context deadline exceeded")
     except DialError as error:
@@ -46,13 +45,14 @@ async def run_h2ping(run: Run, tls_context: TlsContext) -> Result:
     return Result(PASSING, "HTTP2 ping was successful")
 
 
-async def _ping(run: Run, context: ssl.SSLContext | None) -> None:
+async def _ping(run: Run, tls: Outgoing | tuple[None, str]) -> None:
+    context, name = tls
     host, port = split_address(run.definition.h2ping, DEFAULT_PORT)
     connection = await dial_tcp(host, port)
     reader, writer = await asyncio.open_connection(
         sock=connection,
         ssl=context,
-        server_hostname=(run.definition.tls_server_name or host) if context is not None else None,
+        server_hostname=(run.definition.tls_server_name or name or host) if context is not None else None,
     )
     try:
         sent = os.urandom(PING_BYTES)

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from checkd.core.status import CRITICAL, PASSING, WARNING
 from checkd.runners.dialing import DialError
 from checkd.runners.http_client import Endpoint, HttpAnswer, HttpError, exchange, request_bytes
-from checkd.runners.result import Result, Run, TlsContext
+from checkd.runners.result import Result, Run, Tls
 
 USER_AGENT = "Consul Health Check"
 ACCEPT = "text/plain, text/*, */*"
@@ -31,7 +31,7 @@ class RequestError(Exception):
     """No request can be made of the definition; the text stands alone."""
 
 
-async def run_http(run: Run, tls_context: TlsContext) -> Result:
+async def run_http(run: Run, tls: Tls) -> Result:
     """Send the request, follow redirects, judge by the final status."""
     definition = run.definition
     method = definition.method or "GET"
@@ -39,7 +39,7 @@ async def run_http(run: Run, tls_context: TlsContext) -> Result:
     try:
         _refuse_malformed(method, url)
         async with asyncio.timeout(run.timeout_s()):
-            answer = await _follow(run, method, tls_context)
+            answer = await _follow(run, method, tls)
     except TimeoutError:
         why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         return Result(CRITICAL, f"{_operation(method)} {_shown(url)}: {why}")
@@ -85,12 +85,12 @@ def _operation(method: str) -> str:
     return method[:1].upper() + method[1:].lower()
 
 
-async def _follow(run: Run, method: str, tls_context: TlsContext) -> HttpAnswer:
+async def _follow(run: Run, method: str, tls: Tls) -> HttpAnswer:
     definition = run.definition
     url, body, headers = definition.http, definition.body.encode(), _headers(definition.header)
     first_host = urlsplit(url).hostname
     for _ in range(MAX_REDIRECTS):
-        answer = await _request(run, method, url, headers, body, tls_context)
+        answer = await _request(run, method, url, headers, body, tls)
         location = answer.headers.get("location")
         if answer.status not in REDIRECTS or not location or definition.disable_redirects:
             return answer
@@ -113,7 +113,7 @@ def _headers(given: dict[str, list[str]]) -> list[tuple[str, str]]:
 
 
 async def _request(
-    run: Run, method: str, url: str, headers: list[tuple[str, str]], body: bytes, tls_context: TlsContext
+    run: Run, method: str, url: str, headers: list[tuple[str, str]], body: bytes, tls: Tls
 ) -> HttpAnswer:
     parts = urlsplit(url)
     if parts.scheme not in PORTS:
@@ -121,11 +121,9 @@ async def _request(
     if not parts.hostname:
         raise HttpError("http: no Host in request URL")
     secure = parts.scheme == "https"
+    context, name = tls(run.definition.tls_skip_verify) if secure else (None, "")
     endpoint = Endpoint(
-        parts.hostname,
-        parts.port or PORTS[parts.scheme],
-        tls_context(run.definition.tls_skip_verify) if secure else None,
-        run.definition.tls_server_name,
+        parts.hostname, parts.port or PORTS[parts.scheme], context, run.definition.tls_server_name or name
     )
     names = {name.lower() for name, _ in headers}
     sent = [] if "host" in names else [("Host", parts.netloc.rpartition("@")[2])]

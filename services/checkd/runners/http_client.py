@@ -15,6 +15,7 @@ import httptools
 
 from checkd.core.output import OutputRing
 from checkd.runners.dialing import DialError, dial_tcp, dial_unix
+from lictor.tls.faults import described
 
 MAX_HEADER_BYTES = 256 * 1024
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -153,22 +154,10 @@ async def exchange(endpoint: Endpoint, request: bytes, expects_body: bool, limit
         )
         return await protocol.answer
     except ssl.SSLError as error:
-        raise HttpError(_tls_text(error)) from None
+        raise HttpError(described(error)) from None
     except OSError as error:
         raise DialError(f"tls handshake: {error}") from None
     finally:
         protocol.close()
         if protocol.answer.done() and not protocol.answer.cancelled():
             protocol.answer.exception()
-
-
-_UNTRUSTED = ("self-signed certificate", "self signed certificate", "unable to get local issuer certificate")
-
-
-def _tls_text(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        untrusted = error.verify_message.startswith(_UNTRUSTED)
-        return "x509: certificate signed by unknown authority" if untrusted else f"x509: {error.verify_message}"
-    if error.reason == "WRONG_VERSION_NUMBER":
-        return "tls: first record does not look like a TLS handshake"
-    return f"tls: {error.reason or error}"

@@ -34,5 +34,7 @@ class Run:
 
 
 Runner = Callable[[Run], Awaitable[Result]]
-TlsContext = Callable[[bool], ssl.SSLContext]
-"""Makes (and keeps) the client context; the argument skips verification."""
+Outgoing = tuple[ssl.SSLContext, str]
+"""A client context, and the name that the certificate is to have: "" for the address that is asked."""
+Tls = Callable[[bool], Outgoing]
+"""Makes (and keeps) them; the argument skips verification."""

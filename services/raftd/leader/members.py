@@ -31,6 +31,7 @@ class ServerTags:
     bootstrap: bool
     expect: int
     nonvoter: bool
+    use_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def _server_tags(address: str, tags: dict[str, str]) -> ServerTags | None:
         bootstrap="bootstrap" in tags,
         expect=expect,
         nonvoter="nonvoter" in tags,
+        use_tls="use_tls" in tags,
     )
 
 

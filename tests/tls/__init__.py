@@ -1,0 +1,1 @@
+"""TLS between agents, without agents."""
