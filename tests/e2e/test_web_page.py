@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -136,3 +137,37 @@ def test_a_lost_connection_is_said_and_mended(agent: Agent, page: Browser) -> No
     agent.start()
     agent.wait_http()
     page.wait_for("live")
+
+
+MASTER = "8f1f5c22-6f0e-4a37-9d4e-4f3a0e0d9f11"
+
+
+def test_with_access_control_a_token_opens_what_is_denied(tmp_path: Path, page: Browser) -> None:
+    config = {
+        "performance": {"raft_multiplier": 1},
+        "primary_datacenter": "bj",
+        "acl": {"enabled": True, "default_policy": "deny", "tokens": {"master": MASTER}},
+    }
+    guarded = make_agent(tmp_path, "n1", "-server", "-bootstrap-expect=1", "-ui", config=config)
+    with running(guarded):
+        guarded.wait_leader()
+        page.open(f"http://{guarded.http}/ui/bj/acls/policies")
+        page.wait_for("Access denied")
+        page.open(f"http://{guarded.http}/ui/bj/settings")
+        page.fill("token", MASTER)
+        page.press("Save")
+        page.wait_for("global-management")
+        page.open(f"http://{guarded.http}/ui/bj/acls/policies/create")
+        page.fill("name", "reader")
+        page.fill("rules", 'key_prefix "" { policy = "read" ')
+        page.press("Save")
+        page.wait_for("Failed to parse ACL rules")
+        page.fill("rules", 'key_prefix "" { policy = "read" }')
+        page.press("Save")
+        page.wait_for("reader")
+        page.open(f"http://{guarded.http}/ui/bj/acls/tokens/create")
+        page.fill("description", "made in the page")
+        page.wait_for("reader")
+        page.run("[...document.querySelectorAll('.ticks input')].at(-1).click()")
+        page.press("Save")
+        assert "made in the page reader" in page.wait_for("made in the page")
