@@ -65,6 +65,14 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asker]:
         yield asker
 
 
+def test_a_policys_list_of_datacenters_may_be_empty_and_is_shown_so_in_lists(ask: Asker) -> None:
+    for name, datacenters in (("empty-list", []), ("no-list", None)):
+        made = ask("PUT", "/v1/acl/policy", {"Name": name, "Datacenters": datacenters}).body
+        assert "Datacenters" not in ask("GET", f"/v1/acl/policy/{made['ID']}").body
+        listed = {policy["Name"]: policy["Datacenters"] for policy in ask("GET", "/v1/acl/policies").body}
+        assert listed[name] == datacenters
+
+
 def test_a_token_may_read_itself_and_its_secret_is_hidden_from_readers(ask: Asker) -> None:
     policy = ask("PUT", "/v1/acl/policy", {"Name": "reader", "Rules": READER_RULES}).body
     reader = ask("PUT", "/v1/acl/token", {"Policies": [{"Name": "reader"}]}).body

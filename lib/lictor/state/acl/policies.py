@@ -35,7 +35,7 @@ def prepared(txn: ReadTxn, fields: Fields, fresh_id: str) -> ACLPolicy:
         name=name,
         description=fields.get("Description", ""),
         rules=fields.get("Rules", ""),
-        datacenters=fields.get("Datacenters") or None,
+        datacenters=fields.get("Datacenters"),
         syntax=CURRENT,
     )
     holder = acl.policy_by_name(txn, name).value

@@ -119,7 +119,7 @@ def policy_stub(row: ACLPolicy) -> Shown:
         "ID": row.id,
         "Name": row.name,
         "Description": row.description,
-        "Datacenters": row.datacenters or None,
+        "Datacenters": row.datacenters,
         "Hash": _hash(row.hash),
         **_indexes(row),
     }
