@@ -8,10 +8,11 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
+import msgspec
 
 from apid.core.dispatcher import Dispatcher
 from apid.endpoints.table import all_routes
@@ -34,7 +35,7 @@ from apid.web.documentation import Documentation
 from apid.web.listeners import UNIX_PREFIX, ListenError, open_sockets
 from apid.web.server import HttpServer
 from lictor import telemetry
-from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, config_path
+from lictor.config.runtime import DISABLED_PORT, AclTokens, RuntimeConfig, config_path, with_tokens
 from lictor.rpc import SERVER_OPTIONS, DaemonServer
 from lictor.telemetry.serving import DaemonMetrics
 from lictor.tls.wanted import auto_encrypted, wants_tls
@@ -148,6 +149,7 @@ class Apid:
         if self._link is not None:
             self._link.on_event("stop", lambda _: self._stopping.set())
             self._link.on_event("reload", lambda _: self._reload())
+            self._link.on_event("tokens", lambda message: self._take_tokens(message["tokens"]))
             await self._link.start()
         if self._first:
             add_forward(ForwardServicer(self._dispatcher), self._internal.server)
@@ -156,6 +158,8 @@ class Apid:
         if self._config.server_mode:
             node.consensus.start()
             node.changes.start()
+            if node.access is not None:
+                node.access.start()
             node.distances.start()
             if self._first:
                 port = await self._listen_for_peers()
@@ -320,12 +324,23 @@ class Apid:
         for address in config.addresses.grpc:
             log.info("Started gRPC server: address=%s:%d network=tcp", address, config.ports.grpc)
 
-    def _reload(self) -> str:
-        """Takes over what may change at run time; listeners and routes stay. Returns what went wrong, or nothing."""
-        config = RuntimeConfig.load(config_path(self._config.data_dir))
+    def _use(self, config: RuntimeConfig) -> None:
         self._config = config
         self._node.config = config
         self._node.reads.config = config
+        self._node.tokens.set(config.acl.tokens)
+        if self._node.access is not None:
+            self._node.access.config = config
+            self._node.access.look_again()
+
+    def _take_tokens(self, tokens: Any) -> None:
+        """The agent has other tokens of its own."""
+        self._use(with_tokens(self._config, msgspec.convert(tokens, AclTokens)))
+
+    def _reload(self) -> str:
+        """Takes over what may change at run time; listeners and routes stay. Returns what went wrong, or nothing."""
+        config = RuntimeConfig.load(config_path(self._config.data_dir))
+        self._use(config)
         self._metrics.reconfigure(config.telemetry)
         self._http.lane.connections.maximum = config.limits.http_max_conns_per_client
         return self._reload_certificates(config)

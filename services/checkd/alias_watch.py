@@ -29,17 +29,18 @@ def backoff_s(failures: int) -> float:
     return min(float(2 ** (failures - FREE_FAILURES)), MAX_BACKOFF_S)
 
 
-async def watch_alias(
-    watch: WatchAlias, forward: ForwardClient, default_token: str, report: Callable[[str, str], None]
-) -> None:
-    """Report status and output now and after every change, until cancelled."""
+async def watch_alias(watch: WatchAlias, forward: ForwardClient, report: Callable[[str, str], None]) -> None:
+    """Report status and output now and after every change, until cancelled.
+
+    Without a token of the check's own, apid takes the agent's default token.
+    """
     index, failures = 0, 0
     path = f"/v1/health/node/{quote(watch.node, safe='')}"
     while True:
         query = f"stale&wait={WAIT_S}s&index={index}" if index else "stale"
         try:
             answer = await forward.request(
-                "GET", path, query=query, token=watch.acl_token or default_token, timeout_s=WAIT_S + ANSWER_GRACE_S
+                "GET", path, query=query, token=watch.acl_token, timeout_s=WAIT_S + ANSWER_GRACE_S
             )
             if answer.status != 200:
                 raise ForwardUnavailable(answer.text() or f"status {answer.status}")

@@ -10,6 +10,8 @@ import sys
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from checkd.alias_watch import watch_alias
 from checkd.catalog import Catalog, identity_of
 from checkd.config_watch import ConfigWatch
@@ -31,7 +33,7 @@ from checkd.storage import DocumentStore, DocumentWriter
 from checkd.sync import Syncer
 from lictor import logs
 from lictor.agent.link import SupervisorLink
-from lictor.config.runtime import RuntimeConfig, config_path
+from lictor.config.runtime import AclTokens, RuntimeConfig, config_path, with_tokens
 from lictor.pb.lictor.v1 import agent_pb2_grpc
 from lictor.regexp import RegexpError
 from lictor.rpc import DaemonChannel, DaemonServer
@@ -176,6 +178,12 @@ class CheckDaemon:
         self.driver.change_now(lambda _: None)
         return failures
 
+    def use_tokens(self, tokens: AclTokens) -> None:
+        """The agent has other tokens of its own."""
+        previous, self.config = self.config.acl.tokens, with_tokens(self.config, tokens)
+        if (previous.agent, previous.default) != (tokens.agent, tokens.default):
+            self.syncer.use_tokens(self.config)
+
     def _keep(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.append(task)
@@ -214,7 +222,7 @@ class CheckDaemon:
         def report(status: str, output: str) -> None:
             self.driver.change_now(lambda now: self.driver.node.take_alias_result(watch.check_id, status, output, now))
 
-        await watch_alias(watch, self._forward, self.config.acl.tokens.default, report)
+        await watch_alias(watch, self._forward, report)
 
     async def _write_statuses(self) -> None:
         while True:
@@ -251,6 +259,7 @@ async def serve(config: RuntimeConfig, link: SupervisorLink | None) -> int:
     if link is not None:
         link.on_event("stop", lambda message: stopping.set())
         link.on_event("reload", lambda message: _reload(daemon))
+        link.on_event("tokens", lambda message: daemon.use_tokens(msgspec.convert(message["tokens"], AclTokens)))
         await link.start()
         link.ready()
     await stopping.wait()

@@ -53,6 +53,12 @@ class Syncer:
         self._state.node_info_in_sync = False
         self.changed()
 
+    def use_tokens(self, config: RuntimeConfig) -> None:
+        """Act with the tokens of this configuration from now on, and compare at once."""
+        self._config = config
+        self.schedule.compare_now(time.monotonic_ns())
+        self._wake.set()
+
     def changed(self) -> None:
         """Something local is out of sync."""
         self.schedule.changed(time.monotonic_ns())

@@ -19,7 +19,7 @@ from dnsd.sources.server import ServerSource
 from dnsd.sources.source import Source
 from dnsd.tcp import TcpListener
 from dnsd.udp import UdpListener
-from lictor.config.runtime import DISABLED_PORT, RuntimeConfig, config_path
+from lictor.config.runtime import DISABLED_PORT, AclTokens, RuntimeConfig, config_path, with_tokens
 
 log = logging.getLogger("agent")
 
@@ -37,8 +37,7 @@ class Driver:
 
     def __init__(self, config: RuntimeConfig) -> None:
         self._config = config
-        token = config.acl.tokens.default
-        self._forwarders = (Forwarder(config.data_dir, token), Forwarder(config.data_dir, token))
+        self._forwarders = _forwarders(config)
         self._source = self._make_source(config)
         self.engine = Engine(
             settings_of(config), self._source, recursors_of(config), metrics=DnsMetrics(config.node_name)
@@ -52,9 +51,17 @@ class Driver:
         staleness = staleness_of(config)
         fetching, watching = self._forwarders
         remote = RemoteSource(fetching, watching, staleness, config.datacenter, time.monotonic)
+        rights = None
+        if config.acl.enabled:
+            # Who has no access control does not pay for its modules.
+            from dnsd.sources.rights import Rights, decides_here
+
+            if not decides_here(config):
+                return remote
+            rights = Rights(config)
         if not config.server_mode:
             return remote
-        return ServerSource(LocalState(config.data_dir, config.datacenter), remote, staleness, self._forget)
+        return ServerSource(LocalState(config.data_dir, config.datacenter), remote, staleness, self._forget, rights)
 
     def _forget(self) -> None:
         self.engine.cache.clear()
@@ -103,16 +110,28 @@ class Driver:
     def reload(self, config: RuntimeConfig) -> None:
         """Answer by a changed configuration; addresses and ports need a restart."""
         settings, recursors = settings_of(config), recursors_of(config)
+        if config.acl.tokens.default != self._config.acl.tokens.default:
+            retired, self._forwarders = self._forwarders, _forwarders(config)
+            for forwarder in retired:
+                self._retire(forwarder)
         old, self._source = self._source, self._make_source(config)
         self._config = config
         self.engine.configure(settings, recursors, self._source)
         self._retire(old)
         self._status.reconfigure(config.telemetry)
 
-    def _retire(self, source: ClosableSource) -> None:
+    def _retire(self, source: ClosableSource | Forwarder) -> None:
         task = asyncio.get_running_loop().create_task(source.close())
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
+
+    def use_tokens(self, tokens: AclTokens) -> None:
+        """The agent has other tokens of its own: nothing that was learned with the old ones is shown any more."""
+        config = with_tokens(self._config, tokens)
+        if tokens.default == self._config.acl.tokens.default:
+            self._config = config
+        else:
+            self.reload(config)
 
     def reload_file(self) -> None:
         """The same from the file that the supervisor wrote; one that cannot be read changes nothing."""
@@ -135,3 +154,9 @@ class Driver:
             await retiring
         for forwarder in self._forwarders:
             await forwarder.close()
+
+
+def _forwarders(config: RuntimeConfig) -> tuple[Forwarder, Forwarder]:
+    """For single questions, and for those that wait for changes."""
+    token = config.acl.tokens.default
+    return Forwarder(config.data_dir, token), Forwarder(config.data_dir, token)

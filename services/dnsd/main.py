@@ -7,12 +7,13 @@ import logging
 import signal
 import sys
 
+import msgspec
 import uvloop
 
 from dnsd.driver import Driver
 from lictor import logs
 from lictor.agent.link import SupervisorLink
-from lictor.config.runtime import RuntimeConfig
+from lictor.config.runtime import AclTokens, RuntimeConfig
 
 log = logging.getLogger("agent.dns")
 
@@ -34,6 +35,7 @@ async def _serve(config: RuntimeConfig, link: SupervisorLink | None) -> int:
     if link is not None:
         link.on_event("stop", lambda message: stopping.set())
         link.on_event("reload", lambda message: driver.reload_file())
+        link.on_event("tokens", lambda message: driver.use_tokens(msgspec.convert(message["tokens"], AclTokens)))
         await link.start()
     else:
         loop.add_signal_handler(signal.SIGHUP, driver.reload_file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -73,6 +73,11 @@ class Changed:
         self.waiting.set()
         return watcher
 
+    def call(self, topics: Any, callback: Callable[[], None]) -> Any:
+        watcher = Woken(callback)
+        self.waiters.add(watcher, topics)
+        return watcher
+
     def forget(self, watcher: Any) -> None:
         self.waiters.remove(watcher)
 
@@ -81,8 +86,14 @@ class Changed:
 
 
 class Woken:
-    def __init__(self) -> None:
+    def __init__(self, callback: Callable[[], None] | None = None) -> None:
         self.event = asyncio.Event()
+        self._callback = callback
+
+    def wake(self) -> None:
+        self.event.set()
+        if self._callback is not None:
+            self._callback()
 
 
 class Consensus:
@@ -148,6 +159,7 @@ class World:
         self.consensus.machine = self.machine
         parts: Any = (self.state, self.changes, self.consensus)
         self.access = Access(self.config, self.tokens, *parts, servers or OtherServers(None))
+        self.access.start()
         self.reads = Reads(self.config, *parts, self.access)
         own = Operation(self._self, "a test", forwarded=False)
         self.dispatcher = Dispatcher(
@@ -170,7 +182,7 @@ class World:
         """Apply a command and wake who waits for what it changed."""
         self.machine(command)
         for watcher in self.changes.waiters.woken(self.machine.topics):
-            watcher.event.set()
+            watcher.wake()
 
     def answer(self, path: str, secret: str = "", hops: int = 0) -> Answer:
         name, _, query = path.partition("?")

@@ -196,21 +196,42 @@ async def blocked(world: World, path: str, secret: str) -> asyncio.Task[tuple[in
     return task
 
 
-async def test_a_blocking_query_whose_token_was_deleted_is_refused_when_it_wakes(world: World) -> None:
+async def test_a_blocking_query_ends_with_its_token(world: World) -> None:
     task = await blocked(world, "/v1/kv/?recurse", "alice")
     world.apply(token_delete("alice"))
-    stored(world, "a", value=b"new")
     async with asyncio.timeout(DEADLINE_S):
         assert await task == NOT_FOUND
 
 
-async def test_a_blocking_query_answers_by_the_rights_of_when_it_wakes(world: World) -> None:
+async def test_a_blocking_query_answers_by_new_rights_at_once(world: World) -> None:
     many, one = await blocked(world, "/v1/kv/?recurse", "alice"), await blocked(world, "/v1/kv/a?", "alice")
     world.policy("read-a", 'key "b" { policy = "read" }')
-    stored(world, "a", "b", value=b"new")
     async with asyncio.timeout(DEADLINE_S):
         assert await many == (200, "b")
         assert await one == DENIED
+
+
+async def test_a_blocking_query_goes_on_when_others_rights_change(world: World) -> None:
+    task = await blocked(world, "/v1/kv/a?", "alice")
+    world.token("bob", "read-a")
+    world.policy("other", READ_ALL)
+    await asyncio.sleep(0)
+    assert not task.done()
+    stored(world, "a", value=b"new")
+    async with asyncio.timeout(DEADLINE_S):
+        assert await task == (200, "new")
+
+
+async def test_a_blocking_query_without_token_ends_when_the_agent_gets_another_default_token() -> None:
+    world = World(default="alice")
+    stored(world, "a")
+    world.policy("read-a", READ_A)
+    world.token("alice", "read-a")
+    task = await blocked(world, "/v1/kv/a?", "")
+    world.tokens.default = ""
+    world.access.look_again()
+    async with asyncio.timeout(DEADLINE_S):
+        assert await task == DENIED
 
 
 # -------------------------------------------------------------------------------------------------------- followers

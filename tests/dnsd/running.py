@@ -96,6 +96,18 @@ class RunningState:
         """Deregister a service, or a node with all it has."""
         self._write(deregister=[{"node": node, "service_id": service_id}])
 
+    def policy(self, name: str, rules: str) -> None:
+        """Make or change a policy."""
+        self._write(policies={name: rules})
+
+    def token(self, secret: str, *policies: str) -> None:
+        """Make a token, or give it other policies."""
+        self._write(tokens={secret: policies})
+
+    def forget_token(self, secret: str) -> None:
+        """Delete a token."""
+        self._write(lost_tokens=[secret])
+
     def close(self) -> None:
         """Close both."""
         self._write(close=True)

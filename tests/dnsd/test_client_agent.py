@@ -181,6 +181,21 @@ async def test_the_last_known_answer_is_served_while_nobody_can_be_asked(caplog:
         await asker.until("web.service.consul A", "10.1.1.8")
 
 
+async def test_what_may_not_be_seen_any_more_is_not_served_from_the_copy() -> None:
+    servers = Servers()
+    query = "/v1/query/mine/execute"
+    servers.bodies[query] = {"Service": "web", "Nodes": [entry("q1", "10.8.0.1")], "DNS": {}, "Datacenter": "bj"}
+    async with client(servers) as asker:
+        assert "10.1.1.1" in await asker.ask("web.service.consul A")
+        assert "10.8.0.1" in await asker.ask("mine.query.consul A")
+        for path in ("/v1/health/service/web", query):
+            servers.statuses[path] = 403
+        servers.set("/v1/health/service/web", "ACL not found")
+        servers.bodies[query] = "ACL not found"
+        await asker.until("web.service.consul A", "SERVFAIL")
+        assert "SERVFAIL" in await asker.ask("mine.query.consul A")
+
+
 async def test_copies_older_than_allowed_are_not_served() -> None:
     servers = Servers()
     async with client(servers, max_stale_s=10.0) as asker:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from lictor.state.apply import apply
-from lictor.state.commands import Deregister, Done, Register
+from lictor.state.commands import AnyCommand, Deregister, Done, PolicySet, Register, TokenDelete, TokenSet
 from lictor.state.lmdb_store import LmdbStore, open_store
-from lictor.state.rows import Check, Node, Service
+from lictor.state.rows import ACLPolicy, ACLToken, Check, Link, Node, Service
 
 
 class Writer:
@@ -40,9 +40,9 @@ class Writer:
         self._stores[path] = store, index
 
 
-def commands(order: dict[str, Any]) -> list[Register | Deregister]:
+def commands(order: dict[str, Any]) -> list[AnyCommand]:
     """What the line asks for."""
-    made: list[Register | Deregister] = []
+    made: list[AnyCommand] = []
     for entry in order.get("register", []):
         fields = entry.get("service")
         row = Service(entry["node"], **fields) if fields else None
@@ -50,6 +50,12 @@ def commands(order: dict[str, Any]) -> list[Register | Deregister]:
         made.append(Register(Node("", entry["node"], entry["address"], "bj", None, entry.get("meta")), row, checks))
     gone = order.get("deregister", [])
     made += [Deregister(entry["node"], service_id=entry.get("service_id", "")) for entry in gone]
+    for name, rules in order.get("policies", {}).items():
+        made.append(PolicySet([ACLPolicy(name, name, rules=rules, syntax=2)]))
+    for secret, names in order.get("tokens", {}).items():
+        made.append(TokenSet([ACLToken(f"accessor-{secret}", secret, policies=[Link(each, each) for each in names])]))
+    for secret in order.get("lost_tokens", []):
+        made.append(TokenDelete([f"accessor-{secret}"]))
     return made
 
 

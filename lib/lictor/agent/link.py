@@ -5,14 +5,15 @@ Lines either way are one of three shapes:
 * an event, `{"event": NAME, ...}`: told, not answered. Child to supervisor: `ready` (its listeners are open), `beat`
   (once a second from its event loop; none for a while means it hangs), `fatal` with `error` (a restart cannot help:
   the agent prints the text and ends with exit code 1). Supervisor to child: `reload` (the configuration changed:
-  read `<data_dir>/run/config.json` again; the link itself applies its `log_level`), `monitors` (who reads the log from
-  outside; the link sees to it), `stop` (end now). A child tells `reloaded` when it has done what `reload` asks, with an
-  `error` that is empty when all went well: who asked for the reload is answered after that.
+  read `<data_dir>/run/config.json` again; the link itself applies its `log_level`), `tokens` (the agent's own tokens
+  changed: here they are, as `tokens`; the configuration has them, too), `monitors` (who reads the log from
+  outside; the link sees to it), `stop` (end now). A child tells `reloaded` when it has done what `reload` or `tokens`
+  asks, with an `error` that is empty when all went well: who asked for it is answered after that.
 * a request, `{"ask": NAME, "id": N, ...}`: answered with a reply of the same number. Child to supervisor: `reload`,
-  `leave` (a user asked over HTTP), `monitor` and `unmonitor` (see `lictor.agent.monitor`). Supervisor to child, on a
-  graceful leave: `leave` to raftd (hand over leadership, take this server out of the Raft configuration), `leave` to
-  gossipd (leave WAN, then LAN), `left` to raftd (wait until the other servers have removed this one; reply at once
-  when they have).
+  `leave` (a user asked over HTTP), `token` (a user set one of the agent's tokens: `kind` and `token`), `monitor` and
+  `unmonitor` (see `lictor.agent.monitor`). Supervisor to child, on a graceful leave: `leave` to raftd (hand over
+  leadership, take this server out of the Raft configuration), `leave` to gossipd (leave WAN, then LAN), `left` to raftd
+  (wait until the other servers have removed this one; reply at once when they have).
 * a reply, `{"reply": N, ...}`; `{"reply": N, "error": TEXT}` when it failed.
 
 `SupervisorLink` is the daemon's end and runs on its asyncio loop; the supervisor's end is `lictor.agent.child`.
@@ -175,7 +176,7 @@ class SupervisorLink:
                 logs.set_level(logs.level_number(message["log_level"]))
             handler = self._events.get(message["event"])
             outcome = handler(message) if handler is not None else None
-            if message["event"] == "reload":
+            if message["event"] in ("reload", "tokens"):
                 self.tell("reloaded", error=outcome if isinstance(outcome, str) else "")
         elif "reply" in message:
             future = self._waiting.get(message["reply"])

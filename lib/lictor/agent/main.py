@@ -13,6 +13,7 @@ from lictor.agent import banner, lock, ports
 from lictor.agent.child import Launcher, Run
 from lictor.agent.reloading import reloaded
 from lictor.agent.supervisor import Failed, Supervisor, write_pid_file
+from lictor.agent.tokens import TokenStore
 from lictor.config import identity, load, sources
 from lictor.config.errors import ConfigError
 from lictor.config.goflags import FlagError, HelpWanted
@@ -73,10 +74,10 @@ def start(line: CommandLine) -> int:
 def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) -> int:
     ports.check(config)
     config = ports.choose_api_port(config)
+    tokens = TokenStore(config.data_dir, config.acl.enable_token_persistence)
     try:
         logs.setup(config.log)
         forget_run_files(config.data_dir)
-        config.save(config_path(config.data_dir))
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
     if config.pid_file:
@@ -96,14 +97,19 @@ def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) ->
         log.error("Error starting agent", extra=logs.fields(error=fault))
         log.info("Exit code", extra=logs.fields(code=1))
         return 1
+    config = tokens.applied(config)
+    try:
+        config.save(config_path(config.data_dir))
+    except OSError as error:
+        raise ConfigError(str(error)) from None
 
     def reload(running: RuntimeConfig) -> RuntimeConfig:
         config = reloaded(running, load.from_command_line(line).config)
         if fault := tls_fault(config):
             raise ConfigError(f"Failed reloading tls configuration: {fault}")
-        return config
+        return tokens.applied(config)
 
-    supervisor = Supervisor(config, daemons_of, reload, announce=_announce)
+    supervisor = Supervisor(config, daemons_of, reload, announce=_announce, tokens=tokens)
     try:
         code = supervisor.run()
         log.info("Exit code", extra=logs.fields(code=code))

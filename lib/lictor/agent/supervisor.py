@@ -18,12 +18,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from lictor import logs
 from lictor.agent import notify
 from lictor.agent.child import Child, Launcher, Run, fork
 from lictor.agent.link import Message
 from lictor.agent.pages import release_read_only
 from lictor.agent.restart import SECOND_NS, Watch
+from lictor.agent.tokens import KINDS, TokenError, TokenStore
 from lictor.config.runtime import RuntimeConfig, config_path
 
 PRELOADED = (
@@ -90,8 +93,10 @@ class Supervisor:
         reload: Reload,
         announce: Callable[[], None] = lambda: None,
         watch: Callable[[], Watch] = Watch,
+        tokens: TokenStore | None = None,
     ) -> None:
         self.config = config
+        self._tokens = tokens if tokens is not None else TokenStore(config.data_dir, persistent=False)
         self._daemons_of = daemons_of
         self._daemons = daemons_of(config)
         self._reload = reload
@@ -193,6 +198,10 @@ class Supervisor:
             child.send({"reply": number} if left else {"reply": number, "error": "timeout on graceful leave"})
             self._pump_until(lambda: False, REPLY_GRACE_NS)
             return 0
+        if what == "token":
+            error = self._set_token(message)
+            child.send({"reply": number, "error": error} if error else {"reply": number})
+            return None
         if what in ("monitor", "unmonitor"):
             error = self._monitor(child, message)
             child.send({"reply": number, "error": error} if error else {"reply": number})
@@ -246,6 +255,33 @@ class Supervisor:
         self._pump_until(lambda: self._reloading.isdisjoint(self._children), RELOADED_TIMEOUT_NS)
         notify.notify(notify.READY)
         return "; ".join(self._reload_errors)
+
+    def _set_token(self, message: Message) -> str:
+        """Set one of the agent's tokens and tell all daemons; returns what was wrong, or nothing.
+
+        When this returns they act with it: whoever is started later is started with it.
+        """
+        kind = str(message.get("kind", ""))
+        if kind not in KINDS:
+            return f"Token {kind!r} is unknown"
+        self.config = self._tokens.set(self.config, kind, str(message.get("token", "")))
+        error = ""
+        try:
+            self._tokens.keep()
+            self.config.save(config_path(self.config.data_dir))
+        except (TokenError, OSError) as failed:
+            error = str(failed)
+        tokens = msgspec.to_builtins(self.config.acl.tokens)
+        self._tell_and_wait({"event": "tokens", "tokens": tokens})
+        return error
+
+    def _tell_and_wait(self, event: Message) -> None:
+        """Tell all daemons and wait, for a while, until each has done what the event asks."""
+        self._reloading = set(self._children)
+        self._reload_errors = []
+        for child in self._children.values():
+            child.send(event)
+        self._pump_until(lambda: self._reloading.isdisjoint(self._children), RELOADED_TIMEOUT_NS)
 
     def _leave(self) -> bool:
         """Take the node out of the cluster in Consul's order; False when it could not be done in time."""

@@ -94,7 +94,8 @@ def follow(config: RuntimeConfig, watch: Watch, query: Query, handler: Handler, 
     client = Client(
         Options(
             address=own_address(config),
-            token=str(watch.get("token") or config.acl.tokens.default),
+            # Without one, apid takes the agent's default token, whatever that is by then.
+            token=str(watch.get("token") or ""),
             datacenter=str(watch.get("datacenter", "")),
         )
     )

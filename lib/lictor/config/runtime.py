@@ -442,3 +442,9 @@ def run_dir(data_dir: str) -> Path:
 def config_path(data_dir: str) -> Path:
     """Where the supervisor keeps the resolved configuration."""
     return run_dir(data_dir) / "config.json"
+
+
+def with_tokens(config: RuntimeConfig, tokens: AclTokens) -> RuntimeConfig:
+    """The configuration with other tokens of the agent."""
+    replace = msgspec.structs.replace
+    return replace(config, acl=replace(config.acl, tokens=tokens))

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from lictor.acl.authorizer import Authorizer
 from lictor.acl.defaults import Fixed
 from lictor.acl.resolve import authorizer_for, resolve
-from lictor.state import keys, topics
+from lictor.state import keys
 from lictor.state.rows import ACLPolicy, ACLRole, ACLToken, decode_policy, decode_role, decode_token
 from lictor.state.store import ReadTxn
 
 MAX_GRANTS = 4096
-TOPICS = (topics.ACL_TOKENS, topics.ACL_POLICIES, topics.ACL_ROLES)
-"""What may change what a token may do."""
 _INDEXES = tuple(keys.index(name) for name in ("acl-tokens", "acl-policies", "acl-roles"))
 
 

@@ -30,11 +30,11 @@ class Ticket:
     """One request's rights. `grant` is None until somebody asked, `refused` when its token turned out to be unknown.
 
     `confirmed`: the local state is known to be as new as the request. `remote`: the rights come from servers, which are
-    not asked again before something `woke` the request. `limit` is when a blocking query ends (the loop's time) and how
-    often the state had been replaced when it began.
+    not asked again before something `woke` the request. `changed`: they are others than when the request came, so
+    that a blocking query is answered at once.
     """
 
-    __slots__ = ("_renewed", "_unspent", "confirmed", "grant", "limit", "refused", "remote", "woke")
+    __slots__ = ("_renewed", "_unspent", "changed", "confirmed", "grant", "refused", "remote", "woke")
 
     def __init__(self, renewed: Callable[[], Grant | None]) -> None:
         """`renewed` says what the same request would be granted now; None when that is not known either."""
@@ -45,7 +45,7 @@ class Ticket:
         self.remote = False
         self.woke = False
         self.confirmed = False
-        self.limit: tuple[float, int] | None = None
+        self.changed = False
 
     def confirm(self) -> None:
         """The request has passed a barrier."""
@@ -70,4 +70,5 @@ class Ticket:
         self.woke = False
         if not self.holds():
             self.grant = None
+            self.changed = True
             raise Unresolved

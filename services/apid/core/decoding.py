@@ -190,8 +190,8 @@ class MapOf(Kind):
 
 
 class Struct(Kind):
-    """An object with known fields. `aliases` map other accepted keys to fields; `ignored` keys are let through, with
-    `open_ended` all unknown ones.
+    """An object with known fields, of Go's package `structs` unless another one is named. `aliases` map other accepted
+    keys to fields; `ignored` keys are let through, with `open_ended` all unknown ones.
 
     A struct may be made before its fields (for shapes that contain themselves): give them to `define`.
     """
@@ -204,8 +204,8 @@ class Struct(Kind):
         ignored: tuple[str, ...] = (),
         open_ended: bool = False,
     ) -> None:
-        self.go_name = f"structs.{go_name}"
-        self._short_name = go_name
+        self.go_name = go_name if "." in go_name else f"structs.{go_name}"
+        self._short_name = go_name.rpartition(".")[2]
         self._in_schema = False
         self._fields: dict[str, Kind] = {}
         self._names: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 
-from apid.core.errors import ACL_DISABLED, PERMISSION_DENIED, Forbidden, HttpError
+from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError
 from apid.core.message import Request, Response
 from apid.core.routes import Operation, Route
 from apid.node.context import Node
@@ -57,18 +57,6 @@ class AgentClusterEndpoints:
             put(
                 "/v1/agent/reload",
                 Operation(self.reload, "Read the configuration again", namespaced=False, forwarded=False),
-            ),
-            put(
-                "/v1/agent/token/",
-                Operation(
-                    self.set_token,
-                    "Set one of the agent's own tokens",
-                    "/v1/agent/token/{kind}",
-                    raw_body=True,
-                    responses={401: ACL_DISABLED},
-                    namespaced=False,
-                    forwarded=False,
-                ),
             ),
         ]
 
@@ -129,9 +117,6 @@ class AgentClusterEndpoints:
             raise HttpError(f"Failed to reload configs: {error}") from None
         await self._node.local.refresh()
         return Response(200)
-
-    def set_token(self, request: Request) -> Response:
-        raise HttpError(ACL_DISABLED, 401)
 
     def _require_write(self, request: Request) -> None:
         if not self._node.authorizer(request).agent_write(self._node.config.node_name):

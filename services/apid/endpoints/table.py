@@ -12,6 +12,7 @@ from apid.endpoints.agent_local import AgentLocalEndpoints
 from apid.endpoints.agent_metrics import AgentMetricsEndpoints
 from apid.endpoints.agent_monitor import AgentMonitorEndpoints
 from apid.endpoints.agent_self import AgentSelfEndpoints
+from apid.endpoints.agent_tokens import AgentTokenEndpoints
 from apid.endpoints.catalog import CatalogEndpoints
 from apid.endpoints.config_entries import ConfigEntryEndpoints
 from apid.endpoints.connect_agent import ConnectAgentEndpoints
@@ -51,6 +52,7 @@ AREAS = (
     AgentHostEndpoints,
     AgentMonitorEndpoints,
     AgentHistoryEndpoints,
+    AgentTokenEndpoints,
     DebugPprofEndpoints,
     EventEndpoints,
     CoordinateEndpoints,

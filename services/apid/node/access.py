@@ -16,9 +16,10 @@ from apid.core.message import Request, Response
 from apid.core.read_options import DISCOVERY_PATHS
 from apid.node.agent_tokens import AgentTokens
 from apid.node.consensus import Consensus
-from apid.node.state import Changes, StateReader
+from apid.node.state import Changes, StateReader, Watcher
 from lictor.acl import ALLOW_ALL, Authorizer
 from lictor.config.runtime import RuntimeConfig
+from lictor.state import topics
 
 if TYPE_CHECKING:
     from apid.core.remembered import Look, Resolved
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 ANONYMOUS = "anonymous"
 OWN_PATHS = ("/v1/agent/", "/v1/event/list", "/debug/")
 """What each agent answers itself, as itself: here its own master token counts."""
+RIGHTS_TOPICS = (topics.ACL_TOKENS, topics.ACL_POLICIES, topics.ACL_ROLES)
+"""What may change what a token may do."""
 
 
 class Servers(Protocol):
@@ -70,6 +73,7 @@ class Access:
         self._master = Grant(None, master_authorizer(config.node_name))
         self._wrap = _wrapper(config)
         default = ROOTS[acl.default_policy]
+        self._guarded: dict[Ticket, Watcher] = {}
         self._local: StateGrants | None = None
         self._remote: RemoteGrants | None = None
         self._has_tokens = config.server_mode and (_is_primary(config) or acl.enable_token_replication)
@@ -91,6 +95,10 @@ class Access:
                 return local.of_look(look, lambda: known.look(secret_id, time.monotonic()).policies)
 
             self._remote = RemoteGrants(acl, known, self._ask_primary, known.token, by_state)
+
+    def start(self) -> None:
+        """Follow the changes of access control records."""
+        self._changes.call(RIGHTS_TOPICS, self.look_again)
 
     async def close(self) -> None:
         if self._remote is not None:
@@ -143,6 +151,20 @@ class Access:
             return fresh
         holds = ticket.holds
         return lambda: holds() and fresh()
+
+    def guard(self, ticket: Ticket, watcher: Watcher) -> None:
+        """Wake the watcher when the request's rights become others, until `unguard`."""
+        if not ticket.remote:
+            self._guarded[ticket] = watcher
+
+    def unguard(self, ticket: Ticket) -> None:
+        self._guarded.pop(ticket, None)
+
+    def look_again(self) -> None:
+        """Somebody's rights may be others now: wake whose are."""
+        for ticket, watcher in self._guarded.items():
+            if not ticket.holds():
+                watcher.wake()
 
     async def resolved(self, secret_id: str) -> Resolved | None:
         """For another agent: the token with what decides its rights; None when there is none. Errors: HttpError."""

@@ -179,18 +179,16 @@ class Reads:
         self, query: Query, options: ReadRequest
     ) -> tuple[QueryResult, tuple[bytes, bytes], tuple[bytes, bytes]]:
         """A query's result with the leader and contact headers, after whatever waiting the options ask for."""
-        if not options.min_index:
+        if not options.min_index or (options.ticket is not None and options.ticket.changed):
             return await self._run_once(query, options)
         limit_ns = wait_limit_ns(options.wait_ns, self.config.default_query_time_ns, self.config.max_query_time_ns)
         limit_s = limit_ns / 1e9
         limit_s += self._random.uniform(0, limit_s / INDEX_WAIT_FRACTION)
-        limit = asyncio.get_running_loop().time() + limit_s, self._changes.resets
-        if options.ticket is not None:
-            # With other rights the query begins anew, but does not take longer.
-            limit = options.ticket.limit = options.ticket.limit or limit
+        deadline_s = asyncio.get_running_loop().time() + limit_s
+        resets = self._changes.resets
         _BLOCKING.value += 1
         try:
-            return await self._run_blocking(query, options, *limit)
+            return await self._run_blocking(query, options, deadline_s, resets)
         finally:
             _BLOCKING.value -= 1
 
@@ -204,15 +202,19 @@ class Reads:
                 return found
             # Nothing was awaited since the read, and raftd announces a change after it can be read: none is missed.
             watcher = self._changes.watch(found[0].topics)
+            ticket = options.ticket
+            if self._access is not None and ticket is not None:
+                self._access.guard(ticket, watcher)
             try:
                 async with asyncio.timeout_at(deadline_s):
                     await watcher.event.wait()
-                if options.ticket is not None:
-                    options.ticket.woke = True
             except TimeoutError:
                 return await self._run_once(query, options)
             finally:
                 self._changes.forget(watcher)
+                if self._access is not None and ticket is not None:
+                    ticket.woke = True
+                    self._access.unguard(ticket)
 
     async def _run_once(
         self, query: Query, options: ReadRequest

@@ -16,11 +16,11 @@ from typing import Any
 
 from apid.core.errors import HttpError, NoLeader, TooManyRequests
 from apid.core.journal import Delta, Journal
+from apid.node.access import RIGHTS_TOPICS
 from apid.node.events import MAX_EVENTS, Events
 from apid.node.state import Changes, StateReader, Watcher
 from lictor.acl import Authorizer
 from lictor.state import keys
-from lictor.state import topics as state_topics
 from lictor.state.queries.read import QueryError
 from lictor.state.store import ReadTxn
 from lictor.user_event import UserEvent
@@ -38,8 +38,6 @@ MAX_MERGED_ANSWERS = 16
 READ_SHARE = 4
 """After a read that took a time, the next one waits this many times as long: watches take a fifth of a core at most."""
 RETRY_S = 0.05
-RIGHTS_TOPICS = (state_topics.ACL_TOKENS, state_topics.ACL_POLICIES, state_topics.ACL_ROLES)
-"""What may change what a token may do."""
 
 Rows = Mapping[Any, tuple[Hashable, Any]]
 """Identity → (version, row). Equal versions mean equal rows."""

@@ -83,6 +83,10 @@ class SyncSchedule:
         wait_ns = self._stagger(int(LEADER_STAGGER_NS * share))
         self._full_at_ns = min(self._full_at_ns, now_ns + wait_ns)
 
+    def compare_now(self, now_ns: int) -> None:
+        """What we are allowed may be something else now."""
+        self._full_at_ns = now_ns
+
     def full_done(self, now_ns: int) -> None:
         """A comparison succeeded; what changed while it went on may not be in it."""
         self.failed = False

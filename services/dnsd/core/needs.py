@@ -25,6 +25,10 @@ class Unavailable(Exception):
     """The facts cannot be had: no leader, no path to the datacenter, no answer in time."""
 
 
+class Denied(Unavailable):
+    """We may not have the facts: whatever was known of them is not to be shown any more."""
+
+
 class ServiceInstances(msgspec.Struct, frozen=True):
     """Sent: list of Instance, all of them whatever their checks say."""
 

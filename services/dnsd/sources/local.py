@@ -18,13 +18,14 @@ from dnsd.core.facts import Instance
 from dnsd.core.needs import AddressOwner, NodeNamed, ServiceInstances, Unavailable
 from dnsd.sources.rows import instance_facts, node_facts
 from dnsd.sources.source import Found
+from lictor.acl import ALLOW_ALL, Authorizer
 from lictor.page import NEVER_NS, PageReader, boottime_ns
 from lictor.state import keys
 from lictor.state.lmdb_store import LmdbStore, open_store
 from lictor.state.machine.catalog import service_index
 from lictor.state.queries import catalog, health
 from lictor.state.queries.instances import names_of
-from lictor.state.rows import decode_node, decode_service
+from lictor.state.rows import Node, decode_node, decode_service
 from lictor.state.store import ReadTxn, StoreError
 
 log = logging.getLogger("agent.dns")
@@ -61,11 +62,15 @@ class Memory:
 class StateView:
     """One transaction of the state."""
 
-    __slots__ = ("_datacenter", "_memory", "_services_index", "_txn")
+    __slots__ = ("_authorizer", "_datacenter", "_memory", "_services_index", "_txn")
 
-    def __init__(self, txn: ReadTxn, memory: Memory, datacenter: str) -> None:
+    def __init__(
+        self, txn: ReadTxn, memory: Memory, datacenter: str, authorizer: Authorizer | None = ALLOW_ALL
+    ) -> None:
+        """`authorizer` is what may be shown; None when we ask with an unknown token."""
         self._txn = txn
         self._memory = memory
+        self._authorizer = authorizer
         self._datacenter = datacenter.lower()
         self._services_index: tuple[bytes | None] | None = None
 
@@ -75,12 +80,13 @@ class StateView:
         return self._txn.get(stamp)
 
     def find(self, need: Any) -> Found | None:
+        authorizer = self._authorizer
         if isinstance(need, AddressOwner):
-            return self._find_owner(need)
+            return self._find_owner(need, _known(authorizer))
         if isinstance(need, ServiceInstances) and need.datacenter.lower() == self._datacenter:
-            return self._find_instances(need)
+            return self._find_instances(need, _known(authorizer))
         if isinstance(need, NodeNamed) and need.datacenter.lower() == self._datacenter:
-            return self._find_node(need)
+            return self._find_node(need, _known(authorizer))
         return None
 
     def _count(self, prefix: bytes) -> bytes:
@@ -107,7 +113,7 @@ class StateView:
     def _is_unchanged(self, stamps: tuple[Stamp, ...]) -> bool:
         return bool(stamps) and all(self.get(stamp) == value for stamp, value in stamps)
 
-    def _find_instances(self, need: ServiceInstances) -> Found:
+    def _find_instances(self, need: ServiceInstances, authorizer: Authorizer) -> Found:
         services = self._memory.services
         key = (need.service, need.connect)
         known = services.get(key)
@@ -117,6 +123,8 @@ class StateView:
                 services.clear()
             services[key] = known
         instances, stamps = known
+        if not authorizer.allows_all:
+            instances = _readable(need, instances, authorizer)
         if not need.tag:
             return Found(instances, stamps)
         tag = need.tag.lower()
@@ -133,36 +141,54 @@ class StateView:
         stamps.append((b"#" + prefix, count))
         return [instance_facts(row) for row in rows], tuple(stamps)
 
-    def _find_node(self, need: NodeNamed) -> Found:
+    def _find_node(self, need: NodeNamed, authorizer: Authorizer) -> Found:
         key = keys.node(need.node)
         raw = self._txn.get(key)
         if raw is not None:
-            return Found(node_facts(decode_node(raw)), ((key, raw),))
-        row = catalog.find_node_by_id_prefix(self._txn, need.node)
-        stamps = ((_NODES_INDEX, self._txn.get(_NODES_INDEX)),)
-        return Found(None if row is None else node_facts(row), stamps)
+            row: Node | None = decode_node(raw)
+            stamps: tuple[Stamp, ...] = ((key, raw),)
+        else:
+            row = catalog.find_node_by_id_prefix(self._txn, need.node)
+            stamps = ((_NODES_INDEX, self._txn.get(_NODES_INDEX)),)
+        return Found(node_facts(row) if row is not None and authorizer.node_read(row.node) else None, stamps)
 
-    def _find_owner(self, need: AddressOwner) -> Found:
+    def _find_owner(self, need: AddressOwner, authorizer: Authorizer) -> Found:
         memory = self._memory
         if not self._is_unchanged(memory.owners_stamps):
-            memory.owners = self._read_owners()
+            memory.owners = self._read_owners(authorizer)
             memory.owners_stamps = tuple([(key, self._txn.get(key)) for key in (_NODES_INDEX, _SERVICES_INDEX)])
         return Found(memory.owners.get(need.address), memory.owners_stamps)
 
-    def _read_owners(self) -> dict[str, str]:
+    def _read_owners(self, authorizer: Authorizer) -> dict[str, str]:
         """Canonical address to `<node>.node` or `<service>.service`; nodes before services, the first of each."""
         owners: dict[str, str] = {}
         for _, raw in self._txn.scan(b"N"):
             node = decode_node(raw)
             address = records.parse_address(node.address)
-            if address is not None:
+            if address is not None and authorizer.node_read(node.node):
                 owners.setdefault(str(address), f"{node.node}.node")
         for _, raw in self._txn.scan(b"S"):
             service = decode_service(raw)
             address = records.parse_address(service.address)
-            if address is not None:
+            if address is not None and authorizer.node_read(service.node) and authorizer.service_read(service.service):
                 owners.setdefault(str(address), f"{service.service}.service")
         return owners
+
+
+def _known(authorizer: Authorizer | None) -> Authorizer:
+    if authorizer is None:
+        raise Unavailable("ACL not found")
+    return authorizer
+
+
+def _readable(need: ServiceInstances, instances: list[Instance], authorizer: Authorizer) -> list[Instance]:
+    if need.connect and not authorizer.service_read(need.service):
+        return []
+    return [
+        instance
+        for instance in instances
+        if authorizer.node_read(instance.node.node) and authorizer.service_read(instance.service)
+    ]
 
 
 class Freshness(NamedTuple):
@@ -248,9 +274,13 @@ class LocalState:
             self._memory.clear()
         return store, is_new
 
-    def view_of(self, txn: ReadTxn) -> StateView:
-        """What a transaction of the current store shows."""
-        return StateView(txn, self._memory, self._datacenter)
+    def view_of(self, txn: ReadTxn, authorizer: Authorizer | None) -> StateView:
+        """What a transaction of the current store shows; without an authorizer the token is unknown."""
+        return StateView(txn, self._memory, self._datacenter, authorizer)
+
+    def forget_owners(self) -> None:
+        """What may be shown is something else now."""
+        self._memory.owners_stamps = ()
 
     def freshness(self) -> Freshness:
         """How good the state is right now; only after `open`."""

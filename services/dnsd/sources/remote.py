@@ -16,12 +16,12 @@ import msgspec
 
 from dnsd.core import records
 from dnsd.core.facts import Instance, QueryResult
-from dnsd.core.needs import AddressOwner, NodeNamed, QueryExecution, ServiceInstances, Unavailable
+from dnsd.core.needs import AddressOwner, Denied, NodeNamed, QueryExecution, ServiceInstances, Unavailable
 from dnsd.sources import shapes
 from dnsd.sources.forwarder import Asking, Reply, path_of
 from dnsd.sources.source import Found
 from dnsd.sources.staleness import Staleness
-from dnsd.sources.subscriptions import Subscriptions, Topic
+from dnsd.sources.subscriptions import FORBIDDEN, Subscriptions, Topic
 
 log = logging.getLogger("agent.dns")
 
@@ -117,6 +117,9 @@ class RemoteSource:
             result = None if missing else _decoded(shapes.decode_execution, reply, need.datacenter)
         except Unavailable as error:
             known = self._last_results.get(key)
+            if isinstance(error, Denied):
+                self._last_results.pop(key, None)
+                raise
             if known is None or not self._staleness.may_use(self._clock_s() - known[0]):
                 raise
             self.last_known_answers += 1
@@ -149,7 +152,8 @@ def _same_address(text: str, address: str) -> bool:
 def _checked(reply: Reply, path: str) -> Reply:
     missing = reply.status == NOT_FOUND and reply.body.startswith(QUERY_NOT_FOUND)
     if reply.status != SUCCESS and not missing:
-        raise Unavailable(f"{path}: {reply.status} {reply.body[:200].decode('utf-8', 'replace')}")
+        kind = Denied if reply.status == FORBIDDEN else Unavailable
+        raise kind(f"{path}: {reply.status} {reply.body[:200].decode('utf-8', 'replace')}")
     return reply
 
 

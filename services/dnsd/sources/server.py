@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dnsd.core.needs import Unavailable
 from dnsd.metrics import STALE_ANSWERS
@@ -17,6 +17,10 @@ from dnsd.sources.remote import RemoteSource
 from dnsd.sources.source import Found, View
 from dnsd.sources.staleness import NOTABLE_STALENESS_S, Staleness
 from dnsd.sources.subscriptions import GONE, STAMP_MARK
+from lictor.acl import ALLOW_ALL
+
+if TYPE_CHECKING:
+    from dnsd.sources.rights import Rights
 
 log = logging.getLogger("agent.dns")
 
@@ -65,13 +69,24 @@ class ServerSource:
     """Facts on a server."""
 
     def __init__(
-        self, local: LocalState, remote: RemoteSource, staleness: Staleness, on_replaced: Callable[[], None]
+        self,
+        local: LocalState,
+        remote: RemoteSource,
+        staleness: Staleness,
+        on_replaced: Callable[[], None],
+        rights: Rights | None = None,
     ) -> None:
-        """`on_replaced` is called when the state was replaced as a whole, so that indexes prove nothing any more."""
+        """`on_replaced` is called when the state was replaced as a whole, so that indexes prove nothing any more.
+
+        `rights` is None while access control is off.
+        """
         self._local = local
         self._remote = remote
         self.staleness = staleness
         self._on_replaced = on_replaced
+        self._rights = rights
+        if rights is not None:
+            rights.on_changed = self._forget
         self._had_leader = True
         self.stale_answers = 0
 
@@ -83,13 +98,22 @@ class ServerSource:
         except Unavailable:
             yield NoStateView(self._remote)
             return
+        rights = self._rights
         if is_new:
             self._on_replaced()
+            if rights is not None:
+                rights.forget()
         if self._may_use_local():
             with local.read() as txn:
-                yield BothView(self._local.view_of(txn), self._remote)
+                authorizer = ALLOW_ALL if rights is None else rights.of(txn)
+                yield BothView(self._local.view_of(txn, authorizer), self._remote)
         else:
             yield TooOldView(self._remote)
+
+    def _forget(self) -> None:
+        """What may be shown is something else than before."""
+        self._local.forget_owners()
+        self._on_replaced()
 
     async def fetch(self, need: Any) -> Found:
         """Facts by way of apid. Raises Unavailable."""

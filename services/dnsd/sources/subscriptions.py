@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from dnsd.core.cache import Stamp
-from dnsd.core.needs import Unavailable
+from dnsd.core.needs import Denied, Unavailable
 from dnsd.metrics import STALE_ANSWERS
 from dnsd.sources.forwarder import Asking, Reply
 from dnsd.sources.staleness import Staleness
@@ -42,6 +42,7 @@ STAMP_MARK = 0x40
 """First byte (`@`) of the stamps of pushed copies."""
 GONE = b"gone"
 SUCCESS = 200
+FORBIDDEN = 403
 
 Known = tuple[Any, Stamp]
 
@@ -67,7 +68,8 @@ class Topic(msgspec.Struct, frozen=True):
     def decode(self, reply: Reply) -> Any:
         """The facts in an answer. Raises Unavailable when there are none."""
         if reply.status != SUCCESS:
-            raise Unavailable(f"{self.path}: {reply.status} {reply.body[:200].decode('utf-8', 'replace')}")
+            kind = Denied if reply.status == FORBIDDEN else Unavailable
+            raise kind(f"{self.path}: {reply.status} {reply.body[:200].decode('utf-8', 'replace')}")
         try:
             return self.decode_body(reply.body, self.datacenter)
         except msgspec.DecodeError as error:
@@ -199,7 +201,7 @@ class Subscriptions:
                 reply = await self._asking.get(topic.path, parameters, MAX_WAIT_S + WAIT_GRACE_S)
                 facts = topic.decode(reply)
             except Unavailable as error:
-                if not subscription.has_facts:
+                if not subscription.has_facts or isinstance(error, Denied):
                     self._fail(subscription, error)
                     return
                 if not subscription.is_failing:
@@ -235,7 +237,7 @@ class Subscriptions:
             subscription.fetched.set_result(None)
 
     def _fail(self, subscription: _Subscription, error: Unavailable) -> None:
-        """Nothing was ever known: the next question tries anew."""
+        """Nothing was ever known, or may be shown: the next question tries anew."""
         if self._by_key.get(subscription.topic.key) is subscription:
             del self._by_key[subscription.topic.key]
         if not subscription.fetched.done():
