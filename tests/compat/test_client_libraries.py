@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.compat.conftest import MASTER
 from tests.compat.programs import node_client, python_client
 from tests.needs import need
 from tools.agents import Agent
@@ -54,3 +55,19 @@ def test_npm_consul(agent: Agent, scenario: str) -> None:
     folder = node_client("consul")
     host, port = agent.http.split(":")
     run(need("node"), str(CLIENTS / "node_scenarios.js"), host, port, scenario, NODE_PATH=str(folder))
+
+
+def test_access_control_by_py_consul(guarded: Agent) -> None:
+    run(sys.executable, str(CLIENTS / "python_scenarios.py"), guarded.http, "access", MASTER)
+
+
+def test_access_control_by_python_consul(guarded: Agent) -> None:
+    folder = python_client("python-consul")
+    script = str(CLIENTS / "python_scenarios.py")
+    run(sys.executable, "-Wignore", script, guarded.http, "legacy_access", MASTER, PYTHONPATH=str(folder))
+
+
+def test_access_control_by_npm_consul(guarded: Agent) -> None:
+    host, port = guarded.http.split(":")
+    folder = node_client("consul")
+    run(need("node"), str(CLIENTS / "node_scenarios.js"), host, port, "access", MASTER, NODE_PATH=str(folder))

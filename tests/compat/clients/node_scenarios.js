@@ -6,8 +6,8 @@ const { randomUUID } = require("node:crypto");
 const { setTimeout: pause } = require("node:timers/promises");
 const Consul = require("consul");
 
-const [host, port, scenario] = process.argv.slice(2);
-const client = new Consul({ host, port });
+const [host, port, scenario, token] = process.argv.slice(2);
+const client = new Consul({ host, port, defaults: token ? { token } : undefined });
 const name = `js-${randomUUID().slice(0, 8)}`;
 const WAIT_MS = 10000;
 
@@ -20,6 +20,23 @@ async function until(what, condition) {
 }
 
 const scenarios = {
+  async access() {
+    const rules = `key "${name}" { policy = "write" }`;
+    const { ID: secret } = await client.acl.legacy.create({ name, rules });
+    const shown = await client.acl.legacy.get(secret);
+    assert.deepEqual([shown.Name, shown.Type, shown.Rules], [name, "client", rules]);
+    assert.ok((await client.acl.legacy.list()).some((each) => each.ID === secret));
+    assert.equal(await client.kv.set({ key: name, value: "1", token: secret }), true);
+    await assert.rejects(client.kv.set({ key: "other", value: "1", token: secret }), /Permission denied/);
+    await client.acl.legacy.update({ id: secret, name, rules: "" });
+    await assert.rejects(client.kv.get({ key: name, token: secret }), /Permission denied/);
+    const { ID: clone } = await client.acl.legacy.clone(secret);
+    for (const gone of [secret, clone]) await client.acl.legacy.destroy(gone);
+    assert.equal(await client.acl.legacy.get(secret), undefined);
+    assert.equal((await client.acl.replication()).Enabled, false);
+    await assert.rejects(client.acl.bootstrap(), /ACL bootstrap no longer allowed/);
+    await client.kv.del(name);
+  },
   async kv() {
     assert.equal(await client.kv.set({ key: `${name}/a`, value: "one", flags: 7 }), true);
     assert.equal(await client.kv.set(`${name}/b/c`, "two"), true);

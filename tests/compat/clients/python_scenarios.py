@@ -4,6 +4,7 @@ Runs with whichever `consul` module is on the path, so it imports nothing of our
 """
 
 import base64
+import json
 import sys
 import threading
 import time
@@ -205,15 +206,76 @@ def status(client: Any, name: str) -> None:
     assert name
 
 
+def access(client: Any, name: str) -> None:
+    """Access control as py-consul has it; the client's token may do everything."""
+    rules = {"key_prefix": {name: {"policy": "write"}}}
+    policy = client.acl.policy.create(name, description="d", rules=rules)
+    assert client.acl.policy.read(policy["ID"])["Rules"] == json.dumps(rules)
+    assert name in [row["Name"] for row in client.acl.policy.list()]
+    role = client.acl.role.create(name, policies_name=[name])
+    assert client.acl.role.read_by_name(name)["Policies"] == [{"ID": policy["ID"], "Name": name}]
+    token = client.acl.token.create(description="d", policies_name=[name], roles_id=[role["ID"]])
+    accessor, secret = token["AccessorID"], token["SecretID"]
+    assert client.acl.token.read_self(token=secret)["AccessorID"] == accessor
+    assert accessor in [row["AccessorID"] for row in client.acl.token.list()]
+    assert client.kv.put(f"{name}/a", "1", token=secret)
+    for refused in (
+        lambda: client.kv.put("other", "1", token=secret),
+        lambda: client.acl.token.list(token=secret),
+        lambda: client.acl.policy.list(token="e1d3b1a0-9d64-4f4c-8a44-3d5c3b3ef111"),
+    ):
+        assert raised(refused) == "ACLPermissionDenied", refused
+    clone = client.acl.token.clone(accessor, description="copy")
+    assert (clone["Description"], [link["Name"] for link in clone["Policies"]]) == ("copy", [name])
+    assert client.acl.token.update(accessor, description="new")["Description"] == "new"
+    for gone in (accessor, clone["AccessorID"]):
+        assert client.acl.token.delete(gone)
+    assert raised(lambda: client.acl.token.read(accessor)) == "ACLPermissionDenied"
+    assert client.acl.role.delete(role["ID"]) and client.acl.policy.delete(policy["ID"])
+    assert client.acl.auth_method.list() == [] and client.acl.binding_rule.list() == []
+    assert raised(lambda: client.acl.bootstrap()) == "ACLPermissionDenied"
+    client.kv.delete(name, recurse=True)
+
+
+def legacy_access(client: Any, name: str) -> None:
+    """Access control as python-consul has it: the endpoints of before Consul 1.4."""
+    secret = client.acl.create(name=name, rules=f'key "{name}" {{ policy = "write" }}')
+    shown = client.acl.info(secret)
+    assert (shown["Name"], shown["Type"]) == (name, "client"), shown
+    assert secret in [row["ID"] for row in client.acl.list()]
+    assert client.kv.put(f"{name}/a", "1", token=secret)
+    assert raised(lambda: client.kv.put("other", "1", token=secret)) == "ACLPermissionDenied"
+    assert client.acl.update(secret, name=f"{name}-new", rules="") == secret
+    assert raised(lambda: client.kv.put(f"{name}/a", "1", token=secret)) == "ACLPermissionDenied"
+    clone = client.acl.clone(secret)
+    assert client.acl.info(clone)["Name"] == f"{name}-new"
+    for gone in (secret, clone):
+        assert client.acl.destroy(gone)
+    assert client.acl.info(secret) is None
+    client.kv.delete(name, recurse=True)
+
+
+def raised(call: Callable[[], Any]) -> str:
+    """The name of the exception that a call ends with."""
+    try:
+        call()
+    except Exception as error:
+        return type(error).__name__
+    return ""
+
+
 SCENARIOS = {
     made.__name__: made
-    for made in (kv, cas, locks, catalog, health, agent, checks, txn, event, query, blocking, status)
-}
+    for made in (
+        kv, cas, locks, catalog, health, agent, checks, txn, event, query, blocking, status, access, legacy_access
+    )
+}  # fmt: skip
 
 
 def consul_client() -> Any:
     host, port = sys.argv[1].split(":")
-    return consul.Consul(host=host, port=int(port))
+    token = sys.argv[3] if len(sys.argv) > 3 else None
+    return consul.Consul(host=host, port=int(port), token=token)
 
 
 if __name__ == "__main__":
