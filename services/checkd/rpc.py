@@ -9,7 +9,9 @@ from functools import partial
 from typing import Any
 
 import grpc
+from msgspec.structs import replace
 
+from checkd.core.access import Access, Right, RightsNeeded
 from checkd.core.definitions import check_definition, service_definition
 from checkd.core.errors import InvalidDefinition, LocalStateError
 from checkd.core.go_json import parse
@@ -39,11 +41,15 @@ class LocalAgentService(agent_pb2_grpc.LocalAgentServicer):
         node = driver.node
         self._changes: dict[type, Callable[[Any, Moment], None]] = {
             agent_pb2.RegisterServiceRequest: self._register_service,
-            agent_pb2.DeregisterServiceRequest: lambda asked, now: node.deregister_service(asked.service_id, now),
+            agent_pb2.DeregisterServiceRequest: lambda asked, now: node.deregister_service(
+                asked.service_id, now, _access(asked)
+            ),
             agent_pb2.RegisterCheckRequest: self._register_check,
-            agent_pb2.DeregisterCheckRequest: lambda asked, now: node.deregister_check(asked.check_id, now),
+            agent_pb2.DeregisterCheckRequest: lambda asked, now: node.deregister_check(
+                asked.check_id, now, _access(asked)
+            ),
             agent_pb2.UpdateTtlRequest: lambda asked, now: node.update_ttl(
-                asked.check_id, asked.status, asked.output, now
+                asked.check_id, asked.status, asked.output, now, _access(asked)
             ),
             agent_pb2.SetMaintenanceRequest: self._set_maintenance,
         }
@@ -164,7 +170,7 @@ class LocalAgentService(agent_pb2_grpc.LocalAgentServicer):
         answers = [
             agent_pb2.LocalResponse(status=200, version=version)
             if refusal is None
-            else agent_pb2.LocalResponse(status=refusal.status, error=str(refusal))
+            else _refused(refusal)
             for refusal in refusals
         ]
         return answers, persists
@@ -185,16 +191,27 @@ class LocalAgentService(agent_pb2_grpc.LocalAgentServicer):
 
     def _register_service(self, request: agent_pb2.RegisterServiceRequest, now: Moment) -> None:
         definition = service_definition(parse(request.definition_json))
+        if definition.token:
+            # The token is the request's: only in files it is part of the definition.
+            definition = replace(definition, token="")
         self._node.register_service(
-            definition, now, token=request.token, replace_checks=request.replace_existing_checks
+            definition,
+            now,
+            token=request.token,
+            replace_checks=request.replace_existing_checks,
+            access=_access(request),
         )
 
     def _register_check(self, request: agent_pb2.RegisterCheckRequest, now: Moment) -> None:
         definition = check_definition(parse(request.definition_json))
-        self._node.register_check(definition, now, token=request.token)
+        if definition.token:
+            definition = replace(definition, token="")
+        self._node.register_check(definition, now, token=request.token, access=_access(request))
 
     def _set_maintenance(self, request: agent_pb2.SetMaintenanceRequest, now: Moment) -> None:
-        self._node.set_maintenance(request.service_id, request.enable, request.reason, request.token, now)
+        self._node.set_maintenance(
+            request.service_id, request.enable, request.reason, request.token, now, _access(request)
+        )
 
     def _wake_watchers(self) -> None:
         for wake in self._watchers:
@@ -208,3 +225,18 @@ def _numbered(batch: agent_pb2.LocalChanges, answers: list[agent_pb2.LocalRespon
             for item, answer in zip(batch.items, answers, strict=True)
         ]
     )
+
+
+def _refused(refusal: LocalStateError) -> agent_pb2.LocalResponse:
+    rights = refusal.rights if isinstance(refusal, RightsNeeded) else ()
+    needed = [agent_pb2.Right(service=right.service, token=right.token) for right in rights]
+    return agent_pb2.LocalResponse(status=refusal.status, error=str(refusal), needed=needed)
+
+
+def _access(request: Any) -> Access | None:
+    """What the change's token may do; None while access control is off."""
+    if not request.HasField("access"):
+        return None
+    given = request.access
+    granted = [Right(right.service, right.token) for right in given.granted]
+    return Access(granted, given.everything, given.unknown)

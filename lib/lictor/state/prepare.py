@@ -47,10 +47,10 @@ def register(command: Register) -> Register:
     node = command.node
     if not node.node:
         raise Refused("Must provide node")
-    if not node.address and not command.skip_node_update:
-        raise Refused("Must provide address if SkipNodeUpdate is not set")
     if node.id and (problem := uuid_problem(node.id)):
         raise Refused(f"Bad node ID: {problem}")
+    if not node.address and not command.skip_node_update:
+        raise Refused("Must provide address if SkipNodeUpdate is not set")
     found = None if command.service is None else service(command.service)
     checks = [check(row, node.node) for row in command.checks]
     return Register(node, found, checks, command.skip_node_update)

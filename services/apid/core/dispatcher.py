@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from apid.core.access import Unresolved
 from apid.core.encoding import accepts_gzip, gzip, indent
-from apid.core.errors import HttpError, MethodNotAllowed, PrefixedBadRequest
-from apid.core.message import HTML, JSON, OCTETS, Answer, HeaderList, Request, Response, text_response
+from apid.core.errors import Forbidden, HttpError, MethodNotAllowed, PrefixedBadRequest
+from apid.core.message import FAILED_META, HTML, JSON, OCTETS, Answer, HeaderList, Request, Response, text_response
 from apid.core.parameters import has_broken_escape, parse_query
 from apid.core.policy import BlockedPaths, WriteSources
 from apid.core.routes import Operation, Redirect, Route, RouteTable
@@ -107,7 +107,7 @@ class Dispatcher:
         except Unresolved as unresolved:
             answer = self._resolved(request, found, unresolved)
         except Exception as error:
-            answer = self.refusal(request, error)
+            answer = self._refused(request, error, found)
         if not isinstance(answer, Response):
             return self._later(request, answer, found, started_s)
         if meters is not None:
@@ -121,7 +121,7 @@ class Dispatcher:
         except Unresolved as unresolved:
             response = await self._resolved(request, route, unresolved)
         except Exception as error:
-            response = self.refusal(request, error)
+            response = self._refused(request, error, route)
         if self.meters is not None:
             self.meters.find(route.pattern, request.method).answered(request, response, started_s)
             _log_answer(request, self.meters.clock() - started_s)
@@ -180,6 +180,14 @@ class Dispatcher:
     def _check_source(self, request: Request) -> None:
         if not self._write_sources.allow(request.remote_address):
             raise HttpError("Access is restricted", 403)
+
+    def _refused(self, request: Request, error: Exception, route: Route) -> Response:
+        """A handler's refusal; who may not read is told (empty) meta data where a read's failure is."""
+        response = self.refusal(request, error)
+        operation = route.operations.get(request.method)
+        if isinstance(error, Forbidden) and operation is not None and operation.meta_on_error:
+            response.headers += FAILED_META
+        return response
 
     def refusal(self, request: Request, error: Exception) -> Response:
         """What an endpoint's exception answers: the one place where errors become statuses."""

@@ -120,6 +120,12 @@ class Request:
         return rest.strip().partition(" ")[0] if scheme.lower() == "bearer" else ""
 
 
+NO_LEADER = (b"X-Consul-Knownleader", b"false")
+CONTACT_NOW = (b"X-Consul-Lastcontact", b"0")
+# What a failed read's headers say: an empty answer's meta data.
+FAILED_META: HeaderList = [(b"X-Consul-Index", b"1"), NO_LEADER, CONTACT_NOW]
+
+
 class Response:
     """The answer. `headers` hold neither Content-Length nor Date: the front end adds both.
 

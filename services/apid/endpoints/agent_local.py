@@ -18,6 +18,7 @@ from apid.core.parameters import parse_bool
 from apid.core.read_options import INDEX_WAIT_FRACTION, parse_wait
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
+from apid.endpoints.local_change import make_change
 from apid.endpoints.selection import parse_filter, parse_late_filter
 from apid.node.context import Node
 from apid.node.reading import json_response
@@ -169,9 +170,9 @@ class AgentLocalEndpoints:
     # --------------------------------------------------------------------------------------------------- reading
 
     async def services(self, request: Request) -> Response:
+        authorizer = self._node.authorizer(request)
         keep = parse_filter(request.get("filter"), "AGENT_SERVICES")
         await self._local.settle()
-        authorizer = self._node.authorizer(request)
         found = {
             service_id: _without_hash(service)
             for service_id, service in sorted(self._local.services.items())
@@ -180,9 +181,9 @@ class AgentLocalEndpoints:
         return json_response(to_json(found))
 
     async def checks(self, request: Request) -> Response:
+        authorizer = self._node.authorizer(request)
         keep = parse_late_filter(request.get("filter"), "CHECKS")
         await self._local.settle()
-        authorizer = self._node.authorizer(request)
         found = {
             check_id: check
             for check_id, check in sorted(self._local.checks.items())
@@ -198,6 +199,7 @@ class AgentLocalEndpoints:
     async def service(self, request: Request) -> Response:
         service_id, known_hash = request.tail, request.get("hash")
         wait_ns, _ = parse_wait(request)
+        self._node.authorizer(request)
         limit_s = min(wait_ns if wait_ns > 0 else DEFAULT_HASH_WAIT_NS, MAX_HASH_WAIT_NS) / 1e9
         limit_s += self._random.uniform(0, limit_s / INDEX_WAIT_FRACTION)
         deadline_s = asyncio.get_running_loop().time() + limit_s
@@ -224,6 +226,7 @@ class AgentLocalEndpoints:
         service_id = request.tail
         if not service_id:
             raise HttpError("Bad request: Missing serviceID")
+        authorizer = self._node.authorizer(request)
         await self._local.settle()
         service = self._local.services.get(service_id)
         if service is None:
@@ -231,7 +234,7 @@ class AgentLocalEndpoints:
             nothing = {"AggregatedStatus": CRITICAL, "Service": None, "Checks": None}
             body = to_json(reason) if _wants_text(request) else to_json(nothing)
             return Response(404, body, JSON, [(b"X-Consul-Reason", reason.encode())])
-        if not self._node.authorizer(request).service_read(service["Service"]):
+        if not authorizer.service_read(service["Service"]):
             raise Forbidden(PERMISSION_DENIED)
         described = self._health(service)
         return _health_answer(request, described["AggregatedStatus"], described)
@@ -264,30 +267,28 @@ class AgentLocalEndpoints:
     # -------------------------------------------------------------------------------------------------- changing
 
     async def register_service(self, request: Request) -> Response:
-        await self._local.call(
-            "RegisterService",
-            agent_pb2.RegisterServiceRequest(
-                definition_json=request.body,
-                token=request.token(),
-                replace_existing_checks=request.has("replace-existing-checks")
-                and request.get("replace-existing-checks") not in ("false", "0"),
-            ),
+        message = agent_pb2.RegisterServiceRequest(
+            definition_json=request.body,
+            token=request.token(),
+            replace_existing_checks=request.has("replace-existing-checks")
+            and request.get("replace-existing-checks") not in ("false", "0"),
         )
+        await make_change(self._node, request, "RegisterService", message)
         return Response(200)
 
     async def deregister_service(self, request: Request) -> Response:
         message = agent_pb2.DeregisterServiceRequest(service_id=request.tail, token=request.token())
-        await self._local.call("DeregisterService", message)
+        await make_change(self._node, request, "DeregisterService", message)
         return Response(200)
 
     async def register_check(self, request: Request) -> Response:
         message = agent_pb2.RegisterCheckRequest(definition_json=request.body, token=request.token())
-        await self._local.call("RegisterCheck", message)
+        await make_change(self._node, request, "RegisterCheck", message)
         return Response(200)
 
     async def deregister_check(self, request: Request) -> Response:
         message = agent_pb2.DeregisterCheckRequest(check_id=request.tail, token=request.token())
-        await self._local.call("DeregisterCheck", message)
+        await make_change(self._node, request, "DeregisterCheck", message)
         return Response(200)
 
     def _setting(self, status: str) -> Any:
@@ -308,7 +309,7 @@ class AgentLocalEndpoints:
 
     async def _set_ttl(self, request: Request, status: str, output: str) -> Response:
         message = agent_pb2.UpdateTtlRequest(check_id=request.tail, status=status, output=output, token=request.token())
-        await self._local.call("UpdateTtl", message)
+        await make_change(self._node, request, "UpdateTtl", message)
         return Response(200)
 
     async def node_maintenance(self, request: Request) -> Response:
@@ -330,7 +331,7 @@ class AgentLocalEndpoints:
         message = agent_pb2.SetMaintenanceRequest(
             service_id=service_id, enable=enable, reason=request.get("reason"), token=request.token()
         )
-        await self._local.call("SetMaintenance", message)
+        await make_change(self._node, request, "SetMaintenance", message)
         return Response(200)
 
 

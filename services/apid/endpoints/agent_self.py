@@ -123,11 +123,11 @@ class AgentSelfEndpoints:
                 if not self._node.config.server_mode:
                     raise HttpError(f"segment {quote(segment)} not found")
                 raise HttpError("Network segments are not supported in this version of Consul")
+        authorizer = self._node.authorizer(request)
         if wan and not self._node.config.server_mode:
             return json_response(b"null")
         pool = self._node.gossip.wan if wan else self._node.gossip.lan
         await pool.told()
-        authorizer = self._node.authorizer(request)
         found = [member_dict(member) for member in pool.members.values() if authorizer.node_read(member.name)]
         return json_response(to_json(found))
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from apid.core.decoding import DecodeError, Kind, decode
 from apid.core.encoding import to_json
-from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError
+from apid.core.errors import BadRequest, HttpError
 from apid.core.message import JSON, Answer, Request, Response
-from apid.core.read_options import parse_consistency
+from apid.core.read_options import DEFAULT, parse_consistency
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.endpoints.bodies import DEREGISTER, REGISTER, Fields, check_row, node_row, service_row
-from apid.endpoints.selection import selection
+from apid.endpoints.selection import nothing_readable, selection
 from apid.node import versions
 from apid.node.consensus import refusal
 from apid.node.context import Node
 from apid.node.datacenters import datacenters_by_distance
 from apid.node.reading import CACHED_DISCOVERY, DISCOVERY, ReadStyle, json_response
-from lictor.state import commands, prepare, render
+from lictor.acl import enforced
+from lictor.state import commands, prepare, render, rights
 from lictor.state.queries import catalog
+from lictor.state.queries.read import Read
+from lictor.state.store import ReadTxn
 from lictor.state.writer import Refused
 
 LIST_PARAMETERS = ("dc", "filter", "near", "node-meta", "index", "wait", "stale", "consistent", "max_stale")
@@ -185,6 +190,7 @@ class CatalogEndpoints:
         if fields.get("Check") is not None:
             checks.append(fields["Check"])
         service = fields.get("Service")
+        authorizer = node.authorizer(request)
         try:
             command = prepare.register(
                 commands.Register(
@@ -196,19 +202,22 @@ class CatalogEndpoints:
             )
         except Refused as refused:
             raise refusal(commands.Failed(refused.text, refused.kind)) from None
-        self._check_rights(request, command)
+        if enforced(authorizer):
+            await self._require(lambda txn: rights.require_register(txn, authorizer, command))
         await node.consensus.propose(command)
         return Response(200, b"true", JSON)
 
-    def _check_rights(self, request: Request, command: commands.Register) -> None:
-        authorizer = self._node.authorizer(request)
-        if authorizer.allows_all:
-            return
-        needs_node = not command.skip_node_update or any(not check.service_id for check in command.checks)
-        if needs_node and not authorizer.node_write(command.node.node):
-            raise Forbidden(PERMISSION_DENIED)
-        if command.service is not None and not authorizer.service_write(command.service.service):
-            raise Forbidden(PERMISSION_DENIED)
+    async def _require(self, check: Callable[[ReadTxn], None]) -> None:
+        """Holds a change against what is registered now. Errors: HttpError."""
+
+        def checked(txn: ReadTxn) -> Read[None]:
+            check(txn)
+            return Read(None, 1, ())
+
+        try:
+            await self._reads.run(checked, DEFAULT)
+        except Refused as refused:
+            raise refusal(commands.Failed(refused.text, refused.kind)) from None
 
     async def deregister(self, request: Request) -> Response:
         fields = decoded(DEREGISTER, request)
@@ -220,8 +229,9 @@ class CatalogEndpoints:
             prepare.deregister(command)
         except Refused as refused:
             raise refusal(commands.Failed(refused.text, refused.kind)) from None
-        if not node.authorizer(request).node_write(command.node):
-            raise Forbidden(PERMISSION_DENIED)
+        authorizer = node.authorizer(request)
+        if enforced(authorizer):
+            await self._require(lambda txn: rights.require_deregister(txn, authorizer, command))
         await node.consensus.propose(command)
         return Response(200, b"true", JSON)
 
@@ -266,12 +276,15 @@ class CatalogEndpoints:
         name = request.tail
         if not name:
             raise BadRequest("Missing service name")
+        authorizer = self._node.authorizer(request)
+        if connect and not authorizer.service_read(name):
+            return nothing_readable(self._node, request, options)
         tags = request.params.get("tag", ()) if request.query else ()
         own_index_decides = not (connect or tags or narrowed(request))
         return self._reads.answer(
             request,
             lambda txn: catalog.service(
-                txn, name, tags, connect, selection(self._node, request, txn, "CATALOG_SERVICE")
+                txn, name, tags, connect, selection(self._node, request, txn, "CATALOG_SERVICE", authorizer)
             ),
             lambda pairs: json_response(render.service_nodes(pairs)),
             CACHED_DISCOVERY,
@@ -289,9 +302,12 @@ class CatalogEndpoints:
         options = self._reads.parse(request)
         if not request.tail:
             raise BadRequest("Missing node name")
+        by_id = rendering is render.node_services
         return self._reads.answer(
             request,
-            lambda txn: catalog.node_services(txn, request.tail, selection(self._node, request, txn, "NODE_SERVICES")),
+            lambda txn: catalog.node_services(
+                txn, request.tail, selection(self._node, request, txn, "NODE_SERVICES"), by_id
+            ),
             lambda found: json_response(rendering(found)),  # type: ignore[operator]
             style,
             options,

@@ -11,7 +11,7 @@ from apid.endpoints import schemas
 from apid.endpoints.primary_datacenter import primary_elsewhere
 from apid.node.context import Node
 from apid.node.reading import BARE_ERRORS, json_response
-from lictor.state import commands, render
+from lictor.state import commands, render, rights
 from lictor.state.config_decoding import decode_entry, validate_entry
 from lictor.state.config_entries import GLOBAL, KINDS, PROXY_DEFAULTS
 from lictor.state.gotext import quote as go_quote
@@ -73,9 +73,9 @@ class ConfigEntryEndpoints:
     def read(self, request: Request) -> Answer:
         options = self._reads.parse(request)
         kind, slash, name = request.tail.partition("/")
+        authorizer = self._node.authorizer(request)
         if kind not in KINDS and (kind or slash):
             raise HttpError(f"invalid config entry kind: {kind}")
-        authorizer = self._node.authorizer(request)
         if not slash:
             narrowed = ReadOptions(authorizer=authorizer)
             return self._reads.answer(
@@ -101,11 +101,13 @@ class ConfigEntryEndpoints:
         cas_index = _cas_index(request)
         if (elsewhere := primary_elsewhere(self._node, request)) is not None:
             return await elsewhere
+        authorizer = self._node.authorizer(request)
         try:
             validate_entry(entry)
         except Refused as refused:
             raise HttpError(refused.text) from None
-        self._require_write(request, entry.kind, entry.name)
+        if not rights.may_write_entry(authorizer, entry):
+            raise Forbidden(PERMISSION_DENIED)
         applied = await self._node.consensus.propose(commands.ConfigSet(entry, cas_index))
         assert isinstance(applied.result, commands.Outcome)
         return Response(200, b"true" if applied.result.ok else b"false", JSON)
@@ -120,15 +122,10 @@ class ConfigEntryEndpoints:
             return await elsewhere
         if kind == PROXY_DEFAULTS:
             name = GLOBAL
-        self._require_write(request, kind, name)
+        if not rights.may_write_entry(self._node.authorizer(request), ConfigEntry(kind, name, {})):
+            raise Forbidden(PERMISSION_DENIED)
         await self._node.consensus.propose(commands.ConfigDelete(kind, name))
         return Response(200, b"{}", JSON)
-
-    def _require_write(self, request: Request, kind: str, name: str) -> None:
-        authorizer = self._node.authorizer(request)
-        allowed = authorizer.operator_write() if kind == PROXY_DEFAULTS else authorizer.service_write(name)
-        if not allowed:
-            raise Forbidden(PERMISSION_DENIED)
 
 
 def _entries(rows: list[ConfigEntry]) -> Response:

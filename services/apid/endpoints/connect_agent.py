@@ -15,6 +15,7 @@ from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.endpoints.auto_encrypt import AutoEncryptEndpoints
 from apid.endpoints.connect_ca import CONNECT_OFF, SIGN_PATH, ConnectCaEndpoints, render_roots, roots_and_cluster
+from apid.node.bearer import ANONYMOUS, bearing
 from apid.node.context import Node
 from apid.node.leaves import Leaf, Leaves
 from apid.node.reading import BARE_ERRORS, json_response
@@ -126,7 +127,8 @@ class ConnectAgentEndpoints:
             raise PrefixedBadRequest("ClientCertURI not a valid Connect identifier") from None
         if not isinstance(client, ServiceIdentity):
             raise PrefixedBadRequest("ClientCertURI not a valid Service identifier")
-        if not self._node.authorizer(request).service_write(target):
+        authorizer = self._node.authorizer(request)
+        if not (authorizer.service_write(target) and authorizer.intention_read(target)):
             raise Forbidden(PERMISSION_DENIED)
         authorized, reason = self._decision(await self._matches(request, target), client)
         response = json_response(to_json({"Authorized": authorized, "Reason": reason}))
@@ -147,7 +149,7 @@ class ConnectAgentEndpoints:
                 return item["Action"] == "allow", f"Matched intention: {described}"
         if not self._node.config.acl.enabled:
             return True, "ACLs disabled, access is allowed by default"
-        anonymous = self._node.authorizer(Request("GET", "/", b"", []))
+        anonymous = self._node.authorizer(bearing(ANONYMOUS))
         return anonymous.intention_default_allow(), "Default behavior configured by ACLs"
 
     async def _matches(self, request: Request, target: str) -> list[dict[str, Any]]:

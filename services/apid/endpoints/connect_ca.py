@@ -17,10 +17,10 @@ from apid.core.errors import (
     PrefixedBadRequest,
     TooManyRequests,
 )
-from apid.core.message import Answer, Request, Response, text_response
+from apid.core.message import FAILED_META, Answer, Request, Response, text_response
 from apid.core.routes import Operation, Route
 from apid.node.context import Node
-from apid.node.reading import FAILED_META, PLAIN, json_response
+from apid.node.reading import PLAIN, json_response
 from lictor.connect.provider_config import CONSUL, ProviderConfig, ProviderConfigError, parse_provider_config
 from lictor.connect.spiffe import AgentIdentity, Identity, SigningIdentity
 from lictor.state import canonical, commands, render

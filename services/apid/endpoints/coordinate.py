@@ -118,20 +118,24 @@ class CoordinateEndpoints:
     def nodes(self, request: Request) -> Answer:
         self._require_enabled()
         options = self._node.reads.parse(request)
-        narrowed = ReadOptions(authorizer=self._node.authorizer(request))
         segment = request.get("segment") if request.has("segment") else None
         return self._node.reads.answer(
-            request, lambda txn: coordinate.nodes(txn, segment, narrowed), _render, PLAIN, options
+            request,
+            lambda txn: coordinate.nodes(txn, segment, ReadOptions(authorizer=self._node.authorizer(request))),
+            _render,
+            PLAIN,
+            options,
         )
 
     async def of_node(self, request: Request) -> Response:
         """Unlike elsewhere, what is unknown answers without meta data."""
         self._require_enabled()
         options = self._node.reads.parse(request)
-        narrowed = ReadOptions(authorizer=self._node.authorizer(request))
+        if not self._node.authorizer(request).node_read(request.tail):
+            raise Forbidden(PERMISSION_DENIED)
         segment = request.get("segment") if request.has("segment") else None
         found, leader, contact = await self._node.reads.run(
-            lambda txn: coordinate.node(txn, request.tail, segment, narrowed), options
+            lambda txn: coordinate.node(txn, request.tail, segment), options
         )
         if not found.value:
             return Response(404)

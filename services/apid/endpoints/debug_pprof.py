@@ -62,7 +62,11 @@ class DebugPprofEndpoints:
         config = self._node.config
         if not config.http.enable_debug and not config.acl.enabled:
             raise HttpError(ACL_DISABLED, 401)
-        if not self._node.authorizer(request).operator_read():
+        try:
+            allowed = self._node.authorizer(request).operator_read()
+        except Forbidden:
+            allowed = False
+        if not allowed:
             raise Forbidden("")
         name = request.tail
         if not name:

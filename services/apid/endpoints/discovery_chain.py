@@ -8,11 +8,11 @@ from typing import Any
 from apid.core.decoding import ANY_MAP, DecodeError, decode
 from apid.core.encoding import to_json
 from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError, PrefixedBadRequest
-from apid.core.message import Answer, Request, Response, text_response
+from apid.core.message import FAILED_META, Answer, Request, Response, text_response
 from apid.core.routes import Operation, Route
 from apid.endpoints.connect_ca import CONNECT_OFF
 from apid.node.context import Node
-from apid.node.reading import CACHED_DISCOVERY, FAILED_META, json_response
+from apid.node.reading import CACHED_DISCOVERY, json_response
 from lictor.state.config_decoding import DURATION, TEXT, decode_fields
 from lictor.state.discovery.compile import Chain, chain_dict
 from lictor.state.discovery.customization import Overrides

@@ -68,8 +68,6 @@ class EventEndpoints:
         node = self._node
         if not request.tail:
             raise BadRequest("Missing name")
-        if not node.authorizer(request).event_write(request.tail):
-            raise Forbidden(PERMISSION_DENIED)
         node_filter, service_filter, tag_filter = request.get("node"), request.get("service"), request.get("tag")
         if tag_filter and not service_filter:
             raise HttpError("Cannot provide tag filter without service filter")
@@ -79,6 +77,13 @@ class EventEndpoints:
         datacenter = request.get("dc")
         if datacenter and datacenter != node.config.datacenter:
             return await node.forwarder.send(request, datacenter)
+        try:
+            allowed = node.authorizer(request).event_write(request.tail)
+        except Forbidden as unknown_token:
+            # Unlike a denied one, Consul shows an unknown token as a failure of its own.
+            raise HttpError(str(unknown_token)) from None
+        if not allowed:
+            raise Forbidden(PERMISSION_DENIED)
         event = UserEvent(
             str(uuid.uuid4()), request.tail, request.body or None, node_filter, service_filter, tag_filter
         )

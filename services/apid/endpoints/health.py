@@ -15,7 +15,7 @@ from apid.endpoints.catalog import (
     SERVICE_PARAMETERS,
     narrowed,
 )
-from apid.endpoints.selection import selection
+from apid.endpoints.selection import nothing_readable, selection
 from apid.node import versions
 from apid.node.context import Node
 from apid.node.reading import CACHED_DISCOVERY, DISCOVERY, QueryResult, json_response
@@ -111,12 +111,15 @@ class HealthEndpoints:
         if not name:
             raise BadRequest("Missing service name")
         tags = request.params.get("tag", ()) if request.query else ()
+        authorizer = self._node.authorizer(request)
+        if connect and not authorizer.service_read(name):
+            return nothing_readable(self._node, request, options)
         passing = passing_only(request)
         own_index_decides = not (connect or tags or narrowed(request))
         return self._reads.answer(
             request,
             lambda txn: health.service(
-                txn, name, tags, passing, connect, selection(self._node, request, txn, "HEALTH_SERVICE")
+                txn, name, tags, passing, connect, selection(self._node, request, txn, "HEALTH_SERVICE", authorizer)
             ),
             lambda items: json_response(render.instances(items)),
             CACHED_DISCOVERY,

@@ -14,6 +14,7 @@ from apid.core.message import JSON, Answer, Request, Response
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.endpoints.primary_datacenter import primary_elsewhere
+from apid.node.bearer import ANONYMOUS, bearing
 from apid.node.context import Node
 from apid.node.reading import BARE_ERRORS, json_response
 from lictor.state import commands, prepare, render
@@ -143,8 +144,12 @@ class IntentionEndpoints:
     # --------------------------------------------------------------------------------------------------- reading
 
     def list_all(self, request: Request) -> Answer:
-        narrowed = ReadOptions(authorizer=self._node.authorizer(request))
-        return self._reads.answer(request, lambda txn: intention.list_all(txn, narrowed), _listed, BARE_ERRORS)
+        return self._reads.answer(
+            request,
+            lambda txn: intention.list_all(txn, ReadOptions(authorizer=self._node.authorizer(request))),
+            _listed,
+            BARE_ERRORS,
+        )
 
     async def read(self, request: Request) -> Response:
         options = self._reads.parse(request)
@@ -201,7 +206,8 @@ class IntentionEndpoints:
         destination_ns, destination = _namespace_and_name(DESTINATION, given[DESTINATION])
         if source_type != CONSUL_SOURCE:
             raise HttpError(f"unsupported SourceType: {go_quote(source_type)}")
-        if destination and not self._node.authorizer(request).service_read(destination):
+        authorizer = self._node.authorizer(request)
+        if destination and not authorizer.service_read(destination):
             raise Forbidden(PERMISSION_DENIED)
         found, _, _ = await self._reads.run(
             lambda txn: intention.match(txn, False, destination, destination_ns), options
@@ -212,7 +218,7 @@ class IntentionEndpoints:
         return json_response(to_json({"Allowed": allowed}))
 
     def _default_allow(self) -> bool:
-        return self._node.authorizer(Request("GET", "/", b"", [])).intention_default_allow()
+        return self._node.authorizer(bearing(ANONYMOUS)).intention_default_allow()
 
     # -------------------------------------------------------------------------------------------------- changing
 
@@ -220,9 +226,9 @@ class IntentionEndpoints:
         fields = _decoded(request)
         if (elsewhere := self._elsewhere(request)) is not None:
             return await elsewhere
+        self._require_write(request, fields.get("DestinationName", ""))
         if fields.get("ID"):
             raise HttpError("ID must be empty when creating a new intention")
-        self._require_write(request, fields.get("DestinationName", ""))
         return await self._store(fields, str(uuid.uuid4()))
 
     async def update(self, request: Request) -> Response:
@@ -240,6 +246,7 @@ class IntentionEndpoints:
     async def delete(self, request: Request) -> Response:
         if (elsewhere := self._elsewhere(request)) is not None:
             return await elsewhere
+        self._node.authorizer(request)
         existing = await self._existing(request, "delete")
         self._require_write(request, existing.destination_name)
         await self._node.consensus.propose(commands.IntentionDelete(existing.id))

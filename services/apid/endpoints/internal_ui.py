@@ -74,7 +74,9 @@ class InternalUiEndpoints:
     def nodes(self, request: Request) -> Answer:
         return self._reads.answer(
             request,
-            lambda txn: internal.nodes(txn, selection(self._node, request, txn, "UI_NODES")),
+            lambda txn: internal.nodes(
+                txn, selection(self._node, request, txn, "UI_NODES", self._node.authorizer(request))
+            ),
             lambda items: json_response(render.node_dumps(items)),
             PLAIN,
             versions=versions.CATALOG,
@@ -98,7 +100,9 @@ class InternalUiEndpoints:
     def services(self, request: Request) -> Answer:
         return self._reads.answer(
             request,
-            lambda txn: internal.services(txn, selection(self._node, request, txn, "HEALTH_SERVICE")),
+            lambda txn: internal.services(
+                txn, selection(self._node, request, txn, "HEALTH_SERVICE", self._node.authorizer(request))
+            ),
             lambda items: json_response(render.service_summaries(items)),
             PLAIN,
             versions=versions.CATALOG,

@@ -13,7 +13,7 @@ import msgspec
 
 from apid.core.decoding import BASE64, BOOL, INT, TEXT, DecodeError, Struct, decode
 from apid.core.encoding import to_json
-from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError, PrefixedBadRequest
+from apid.core.errors import HttpError, PrefixedBadRequest
 from apid.core.message import Request, Response
 from apid.core.parameters import parse_bool, parse_int
 from apid.core.routes import Operation, Route
@@ -173,8 +173,10 @@ class KeyringEndpoints:
 
     def _require(self, request: Request, method: str) -> None:
         authorizer = self._node.authorizer(request)
-        if not (authorizer.keyring_read() if method == "GET" else authorizer.keyring_write()):
-            raise Forbidden(PERMISSION_DENIED)
+        if method == "GET" and not authorizer.keyring_read():
+            raise HttpError("Reading keyring denied by ACLs")
+        if method != "GET" and not authorizer.keyring_write():
+            raise HttpError("Modifying keyring denied due to ACLs")
 
 
 def _body(kind: Struct, request: Request) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from apid.core.sniff import detect_content_type
 from apid.node import versions
 from apid.node.context import Node
 from apid.node.reading import BARE_ERRORS, json_response
+from lictor.acl import Authorizer
 from lictor.state import commands, render
 from lictor.state.queries import kv
 from lictor.state.rows import KVEntry
@@ -80,11 +81,11 @@ class KvEndpoints:
 
     def get(self, request: Request) -> Answer:
         options = self._reads.parse(request)
-        authorizer = self._node.authorizer(request)
         key = raw_bytes(request.tail)
         if request.query and request.has("keys"):
             return self._names(request, key)
         if request.query and request.has("recurse"):
+            authorizer = self._require_list(request)
             return self._reads.answer(
                 request,
                 lambda txn: kv.list_prefix(txn, key, authorizer),
@@ -95,7 +96,7 @@ class KvEndpoints:
             )
         if not key:
             raise BadRequest("Missing key name")
-        if not authorizer.key_read(request.tail):
+        if not self._node.authorizer(request).key_read(request.tail):
             raise Forbidden(PERMISSION_DENIED)
         render_entry = _render_raw if request.query and request.has("raw") else _EntryRenderer(key)
         return self._reads.answer(
@@ -104,7 +105,7 @@ class KvEndpoints:
 
     def _names(self, request: Request, prefix: bytes) -> Answer:
         separator = request.get("separator") if request.has("separator") else request.get("seperator")
-        authorizer = self._node.authorizer(request)
+        authorizer = self._require_list(request)
 
         def render_names(names: list[bytes]) -> Response:
             if not names and prefix:
@@ -118,6 +119,13 @@ class KvEndpoints:
             BARE_ERRORS,
             versions=versions.KEY_VALUE,
         )
+
+    def _require_list(self, request: Request) -> Authorizer:
+        """What sorts a prefix's keys out; `enable_key_list_policy` asks for the right to list them, too."""
+        authorizer = self._node.authorizer(request)
+        if self._node.config.acl.enable_key_list_policy and not authorizer.key_list(request.tail):
+            raise Forbidden(PERMISSION_DENIED)
+        return authorizer
 
     async def put(self, request: Request) -> Response:
         self._reads.parse(request)

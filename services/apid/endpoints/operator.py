@@ -129,8 +129,6 @@ class OperatorEndpoints:
         return json_response(to_json({"Servers": servers, "Index": 0}))
 
     async def remove_peer(self, request: Request) -> Response:
-        if not self._node.authorizer(request).operator_write():
-            raise Forbidden(PERMISSION_DENIED)
         has_id, has_address = request.has("id"), request.has("address")
         if not has_id and not has_address:
             raise PrefixedBadRequest(
@@ -138,6 +136,7 @@ class OperatorEndpoints:
             )
         if has_id and has_address:
             raise PrefixedBadRequest("Must specify only one of ?id or ?address")
+        self._require_write(request)
         body = {"id": request.get("id")} if has_id else {"address": request.get("address")}
         await self._node.consensus.call("raft.remove_peer", body)
         return Response(200)
@@ -153,8 +152,6 @@ class OperatorEndpoints:
         return json_response(render.autopilot(found.value))
 
     async def set_autopilot(self, request: Request) -> Response:
-        if not self._node.authorizer(request).operator_write():
-            raise Forbidden(PERMISSION_DENIED)
         try:
             fields = decode(AUTOPILOT, request.body)
         except DecodeError as error:
@@ -165,6 +162,7 @@ class OperatorEndpoints:
                 cas_index = parse_uint(request.get("cas"))
             except ValueError as error:
                 raise PrefixedBadRequest(f"Error parsing cas value: {error}") from None
+        self._require_write(request)
         config = AutopilotConfig(
             cleanup_dead_servers=fields.get("CleanupDeadServers", False),
             last_contact_threshold_ns=fields.get("LastContactThreshold", 0),
@@ -184,6 +182,10 @@ class OperatorEndpoints:
         self._require_read(request)
         found: dict[str, Any] = await self._node.consensus.call("autopilot.health")
         return Response(200 if found["Healthy"] else 429, to_json(found), JSON)
+
+    def _require_write(self, request: Request) -> None:
+        if not self._node.authorizer(request).operator_write():
+            raise Forbidden(PERMISSION_DENIED)
 
     def _require_read(self, request: Request) -> None:
         if not self._node.authorizer(request).operator_read():

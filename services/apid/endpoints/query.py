@@ -189,10 +189,9 @@ class QueryEndpoints:
             return self._execution.run(request, tail.removesuffix(EXECUTE))
         if request.path.endswith(EXPLAIN):
             return self._explain(request, tail.removesuffix(EXPLAIN))
-        narrowed = ReadOptions(authorizer=self._node.authorizer(request))
 
         def find(txn: ReadTxn) -> Read[list[PreparedQuery]]:
-            found = prepared.get(txn, tail, narrowed)
+            found = prepared.get(txn, tail, lambda: self._node.authorizer(request))
             if found.value is None:
                 raise NotFound(QUERY_NOT_FOUND)
             return Read([found.value], found.index, found.topics)
@@ -211,10 +210,9 @@ class QueryEndpoints:
         return response
 
     def list_all(self, request: Request) -> Answer:
-        narrowed = ReadOptions(authorizer=self._node.authorizer(request))
         return self._reads.answer(
             request,
-            lambda txn: prepared.list_all(txn, narrowed),
+            lambda txn: prepared.list_all(txn, ReadOptions(authorizer=self._node.authorizer(request))),
             lambda rows: json_response(render.queries(rows)),
             DISCOVERY,
         )
@@ -222,10 +220,9 @@ class QueryEndpoints:
     async def _explain(self, request: Request, name: str) -> Response:
         options = replace(self._reads.parse(request), min_index=0)
         take_limit(request)
-        narrowed = ReadOptions(authorizer=self._node.authorizer(request))
 
         def find(txn: ReadTxn) -> QueryResult:
-            found = prepared.explain(txn, name, narrowed)
+            found = prepared.explain(txn, name, lambda: self._node.authorizer(request))
             if found is None:
                 raise NotFound(QUERY_NOT_FOUND)
             return Read(found, 0, ())
@@ -271,6 +268,7 @@ class QueryEndpoints:
 
     async def delete(self, request: Request) -> Response:
         query_id = self._changing(request)
+        self._node.authorizer(request)
         self._check_right(request, await self._existing(query_id))
         await self._node.consensus.propose(commands.QueryDelete(query_id))
         return Response(200)

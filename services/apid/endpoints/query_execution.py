@@ -12,15 +12,15 @@ import msgspec
 
 from apid.core.encoding import to_json
 from apid.core.errors import HttpError, NotFound
-from apid.core.message import Request, Response, text_response
+from apid.core.message import FAILED_META, Request, Response, text_response
 from apid.core.parameters import parse_bool, parse_int
 from apid.core.read_options import ReadRequest
 from apid.core.translation import translated_execution
 from apid.endpoints.selection import near_node
+from apid.node.bearer import bearing
 from apid.node.context import Node
 from apid.node.datacenters import datacenters_by_distance
 from apid.node.reading import (
-    FAILED_META,
     KNOWN_LEADER,
     LEVELS,
     QUERY_ERROR_STATUS,
@@ -162,7 +162,7 @@ class Execution:
 
     def _local(self, txn: ReadTxn, request: Request, query: PreparedQuery, connect: bool) -> list[Instance]:
         """This datacenter's instances in random order, as far as the query's own token, else the request's, allows."""
-        asker = _with_token(request, query.token) if query.token else request
+        asker = bearing(query.token) if query.token else request
         items = prepared.candidates(txn, query, connect, ReadOptions(authorizer=self._node.authorizer(asker)))
         self._random.shuffle(items)
         return items
@@ -201,10 +201,6 @@ def _connect(request: Request) -> bool:
         return parse_bool(text)
     except ValueError as error:
         raise HttpError(f"Error parsing 'connect' value: {error}") from None
-
-
-def _with_token(request: Request, token: str) -> Request:
-    return Request("GET", request.path, b"", [(b"x-consul-token", token.encode())])
 
 
 def _remote_request(request: Request, query: PreparedQuery, limit: int, connect: bool) -> Request:

@@ -6,8 +6,11 @@ from functools import lru_cache
 from typing import Any
 
 from apid.core.errors import HttpError
-from apid.core.message import Request
+from apid.core.message import FAILED_META, JSON, Request, Response
+from apid.core.read_options import ReadRequest
 from apid.node.context import Node
+from apid.node.reading import LEVELS
+from lictor.acl import Authorizer
 from lictor.filter import FAILED, FilterError, FilterSyntaxError, compile_filter, fields
 from lictor.state.queries import catalog
 from lictor.state.queries.read import Filter, ReadOptions
@@ -92,14 +95,27 @@ def near_node(node: Node, request: Request, txn: ReadTxn, default: str = "") -> 
     return near
 
 
-def selection(node: Node, request: Request, txn: ReadTxn, table: str = "") -> ReadOptions:
-    """Everything that narrows the request's list. Errors: HttpError for a filter that is none."""
-    authorizer = node.authorizer(request)
+def selection(
+    node: Node, request: Request, txn: ReadTxn, table: str = "", authorizer: Authorizer | None = None
+) -> ReadOptions:
+    """Everything that narrows the request's list. Errors: HttpError for a filter that is none, and for a token that is
+    none: then, unless the caller has the token's rights already, a wrong filter comes first.
+    """
     if not request.query:
-        return ReadOptions(authorizer=authorizer)
+        return ReadOptions(authorizer=authorizer or node.authorizer(request))
+    keep = parse_filter(request.get("filter"), table) if table else None
     return ReadOptions(
-        authorizer=authorizer,
+        authorizer=authorizer or node.authorizer(request),
         node_meta=node_meta(request),
         near=near_node(node, request, txn),
-        filter=parse_filter(request.get("filter"), table) if table else None,
+        filter=keep,
     )
+
+
+def nothing_readable(node: Node, request: Request, options: ReadRequest) -> Response:
+    """The answer to who asks for what connects to a service that it may not read: nobody was asked, so nobody leads."""
+    response = Response(200, b"[]", JSON, list(FAILED_META))
+    response.headers.append(LEVELS[options.level])
+    if options.cached:
+        node.reads.note_cache(request, response, options)
+    return response

@@ -10,12 +10,14 @@ from apid.core.decoding import DURATION, TEXT, TEXTS, UINT64, Kind, ListOf, Stru
 from apid.core.encoding import to_json
 from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError, NotFound
 from apid.core.message import JSON, Answer, Request, Response
+from apid.core.read_options import DEFAULT
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.endpoints.catalog import decoded
 from apid.node.consensus import refusal
 from apid.node.context import Node
 from apid.node.reading import PLAIN, json_response
+from lictor.acl import enforced
 from lictor.state import commands, prepare, render
 from lictor.state.queries import session
 from lictor.state.queries.read import QueryError, ReadOptions
@@ -181,6 +183,8 @@ class SessionEndpoints:
             if "Node" not in fields:
                 request.body = _with_node(request.body, owner)
             return await node.forwarder.send(request, datacenter)
+        if not owner:
+            raise HttpError("Must provide Node")
         if not node.authorizer(request).session_write(owner):
             raise Forbidden(PERMISSION_DENIED)
         checks, node_checks = _checks(fields)
@@ -205,14 +209,18 @@ class SessionEndpoints:
     async def destroy(self, request: Request) -> Response:
         session_id = _required_id(request)
         node = self._node
-        if problem := check_uuid(session_id):
-            raise HttpError(f"failed session lookup: {problem}")
         authorizer = node.authorizer(request)
-        if not authorizer.allows_all:
-            with node.state.read() as txn:
-                known = session.find(txn, session_id)
-            if known is not None and not authorizer.session_write(known.node):
+        problem = check_uuid(session_id)
+        if enforced(authorizer):
+            if problem:
+                raise HttpError(f"Session lookup failed: failed session lookup: {problem}")
+            found, _, _ = await self._reads.run(lambda txn: session.info(txn, session_id), DEFAULT)
+            if not found.value:
+                return Response(200, b"true", JSON)
+            if not authorizer.session_write(found.value[0].node):
                 raise Forbidden(PERMISSION_DENIED)
+        if problem:
+            raise HttpError(f"failed session lookup: {problem}")
         await node.consensus.propose(commands.SessionDestroy(session_id))
         return Response(200, b"true", JSON)
 
@@ -220,6 +228,7 @@ class SessionEndpoints:
         session_id = _required_id(request)
         node = self._node
         options = self._reads.parse(request)
+        authorizer = node.authorizer(request)
         try:
             found, _, _ = await self._reads.run(lambda txn: session.info(txn, session_id), options)
         except QueryError as error:
@@ -227,7 +236,7 @@ class SessionEndpoints:
         rows: list[Session] = found.value
         if not rows:
             raise NotFound(f"Session id '{session_id}' not found")
-        if not node.authorizer(request).session_write(rows[0].node):
+        if not authorizer.session_write(rows[0].node):
             raise Forbidden(PERMISSION_DENIED)
         await node.consensus.call("session.renew", {"id": session_id})
         return json_response(render.sessions(rows))
@@ -235,23 +244,33 @@ class SessionEndpoints:
     def info(self, request: Request) -> Answer:
         options = self._reads.parse(request)
         session_id = _required_id(request)
-        narrowed = ReadOptions(authorizer=self._node.authorizer(request))
         return self._reads.answer(
-            request, lambda txn: session.info(txn, session_id, narrowed), _render_sessions, PLAIN, options
+            request,
+            lambda txn: session.info(txn, session_id, self._readable(request)),
+            _render_sessions,
+            PLAIN,
+            options,
         )
+
+    def _readable(self, request: Request) -> ReadOptions:
+        return ReadOptions(authorizer=self._node.authorizer(request))
 
     def of_node(self, request: Request) -> Answer:
         options = self._reads.parse(request)
         if not request.tail:
             raise BadRequest("Missing node name")
-        narrowed = ReadOptions(authorizer=self._node.authorizer(request))
         return self._reads.answer(
-            request, lambda txn: session.of_node(txn, request.tail, narrowed), _render_sessions, PLAIN, options
+            request,
+            lambda txn: session.of_node(txn, request.tail, self._readable(request)),
+            _render_sessions,
+            PLAIN,
+            options,
         )
 
     def list_all(self, request: Request) -> Answer:
-        narrowed = ReadOptions(authorizer=self._node.authorizer(request))
-        return self._reads.answer(request, lambda txn: session.list_all(txn, narrowed), _render_sessions, PLAIN)
+        return self._reads.answer(
+            request, lambda txn: session.list_all(txn, self._readable(request)), _render_sessions, PLAIN
+        )
 
 
 def _render_sessions(rows: list[Session]) -> Response:

@@ -8,10 +8,10 @@ from typing import Any
 import grpc
 
 from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError, NoLeader
-from apid.core.message import Request, Response
+from apid.core.message import CONTACT_NOW, Request, Response
 from apid.core.routes import Operation, Route
 from apid.node.context import Node
-from apid.node.reading import CONTACT_NOW, KNOWN_LEADER
+from apid.node.reading import KNOWN_LEADER
 from lictor.pb.lictor.v1 import raft_pb2
 from lictor.rpc import DaemonNotRunning
 

@@ -7,7 +7,7 @@ from time import perf_counter
 from msgspec.structs import replace
 
 from apid.core.decoding import BASE64, TEXT, UINT64, DecodeError, ListOf, Struct, parse_json
-from apid.core.errors import PERMISSION_DENIED, BadRequest, BodyTooLarge
+from apid.core.errors import BadRequest, BodyTooLarge
 from apid.core.message import JSON, Request, Response
 from apid.core.parameters import raw_bytes, raw_text
 from apid.core.routes import Operation, Route
@@ -15,12 +15,13 @@ from apid.endpoints.bodies import NODE, TXN_CHECK, TXN_SERVICE, Fields, check_ro
 from apid.node.context import Node
 from apid.node.reading import KNOWN_LEADER
 from lictor import telemetry
-from lictor.acl import Authorizer
-from lictor.state import commands, prepare, render
+from lictor.acl import Authorizer, enforced
+from lictor.state import commands, prepare, render, rights
 from lictor.state.commands import TxnCheck, TxnError, TxnKV, TxnNode, TxnOp, TxnResult, TxnService
 from lictor.state.gotext import quote as go_quote
-from lictor.state.machine.txn import read_txn, writes
+from lictor.state.machine.txn import writes
 from lictor.state.queries.read import Read
+from lictor.state.queries.txn import readable, run
 
 DOCS_URL = "https://www.consul.io/docs/agent/options.html#txn_max_req_len"
 KV_OP = Struct(
@@ -91,23 +92,24 @@ class TxnEndpoints:
         node = self._node
         ops = self._operations(request)
         command, errors = prepare.txn(ops, node.config.datacenter)
-        authorizer = node.authorizer(request)
-        if not authorizer.allows_all:
-            errors += _denied(ops, authorizer)
         if any(writes(op) for op in ops):
+            authorizer = node.authorizer(request)
+            errors = _refused(ops, errors, authorizer)
             if errors:
                 return _answer(TxnResult([], errors))
             applied = await node.consensus.propose(command)
             assert isinstance(applied.result, TxnResult)
-            return _answer(applied.result)
+            return _answer(readable(applied.result, authorizer))
         return await self._read(request, command, errors)
 
     async def _read(self, request: Request, command: commands.Txn, errors: list[TxnError]) -> Response:
         """A transaction of reads alone: no log entry, and it says how it was read."""
         started_s = perf_counter()
         options = self._node.reads.parse(request)
+        authorizer = self._node.authorizer(request)
+        errors = _refused(command.ops, errors, authorizer)
         found, leader, contact = await self._node.reads.run(
-            lambda txn: Read(TxnResult([], errors) if errors else read_txn(txn, command.ops), 1, ()), options
+            lambda txn: Read(TxnResult([], errors) if errors else run(txn, command.ops, authorizer), 1, ()), options
         )
         result: TxnResult = found.value
         _READ_DURATIONS.since(started_s)
@@ -160,28 +162,13 @@ def _operation(fields: Fields, datacenter: str) -> TxnOp | None:
     return None
 
 
-def _denied(ops: list[TxnOp], authorizer: Authorizer) -> list[TxnError]:
-    return [TxnError(position, PERMISSION_DENIED) for position, op in enumerate(ops) if not _allowed(op, authorizer)]
-
-
-def _allowed(op: TxnOp, authorizer: Authorizer) -> bool:
-    writing = writes(op)
-    if isinstance(op, TxnKV):
-        key = raw_text(op.key)
-        if op.verb == "delete-tree":
-            return authorizer.key_write_prefix(key)
-        if op.verb == "get-tree":
-            return authorizer.key_list(key)
-        return authorizer.key_write(key) if writing else authorizer.key_read(key)
-    if isinstance(op, TxnNode):
-        return authorizer.node_write(op.node.node) if writing else authorizer.node_read(op.node.node)
-    if isinstance(op, TxnService):
-        name = op.service.service
-        return authorizer.service_write(name) if writing else authorizer.service_read(name)
-    if op.check.service_name:
-        name = op.check.service_name
-        return authorizer.service_write(name) if writing else authorizer.service_read(name)
-    return authorizer.node_write(op.check.node) if writing else authorizer.node_read(op.check.node)
+def _refused(ops: list[TxnOp], malformed: list[TxnError], authorizer: Authorizer) -> list[TxnError]:
+    """One error for each operation that cannot be: what is malformed is not held against the rights."""
+    if not enforced(authorizer):
+        return malformed
+    errors = {error.op_index: error for error in rights.denied_operations(ops, authorizer)}
+    errors |= {error.op_index: error for error in malformed}
+    return [errors[position] for position in sorted(errors)]
 
 
 def _answer(result: TxnResult) -> Response:

@@ -16,7 +16,7 @@ import grpc
 
 from apid.core.dispatcher import READING_METHODS, log_failure
 from apid.core.errors import HttpError, NoPathToDatacenter, NoServers
-from apid.core.message import AGENT_HEADER, HeaderList, Request, Response, text_response
+from apid.core.message import AGENT_HEADER, FAILED_META, HeaderList, Request, Response, text_response
 from apid.core.routes import Operation
 from apid.core.translation import translated, translated_execution
 from apid.node.agent_tokens import AgentTokens
@@ -111,8 +111,6 @@ class Forwarder:
         try:
             return await self.send(request, datacenter)
         except HttpError as error:
-            from apid.node.reading import FAILED_META
-
             log_failure(request, error, error.status)
             headers = list(FAILED_META) if operation.meta_on_error else None
             return text_response(error.status, str(error), headers)

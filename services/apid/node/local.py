@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -93,8 +94,9 @@ class LocalAgent:
                 while not self._known:
                     await self._changed.wait()
 
-    async def call(self, method: str, request: Any) -> None:
-        """One change. Errors: HttpError with the status and text that checkd gives."""
+    async def call(self, method: str, request: Any) -> Sequence[agent_pb2.Right]:
+        """One change; the rights that it was not made for the lack of. Errors: HttpError with the status and text that
+        checkd gives."""
         stream = self._updates if method == "UpdateTtl" else self._registrations
         try:
             await self._daemon.started(START_TIMEOUT_S)
@@ -104,9 +106,13 @@ class LocalAgent:
             raise HttpError(str(down)) from None
         except TimeoutError:
             raise HttpError("checkd: Deadline Exceeded") from None
+        if answer.needed:
+            needed: Sequence[agent_pb2.Right] = answer.needed
+            return needed
         if answer.status != 200:
             raise HttpError(answer.error, answer.status or 500)
         self._wanted_version = max(self._wanted_version, answer.version)
+        return ()
 
     async def history(self, check_id: str) -> bytes:
         """A check's recent changes of status, newest first, as JSON. Errors: HttpError; 404 for an unknown check."""

@@ -16,7 +16,16 @@ from typing import Any, Protocol, TypeAlias
 
 from apid.core.dispatcher import log_failure
 from apid.core.errors import HttpError
-from apid.core.message import JSON, Answer, HeaderList, Request, Response, text_response
+from apid.core.message import (
+    CONTACT_NOW,
+    FAILED_META,
+    JSON,
+    NO_LEADER,
+    Answer,
+    Request,
+    Response,
+    text_response,
+)
 from apid.core.read_options import INDEX_WAIT_FRACTION, ReadRequest, parse_read, wait_limit_ns
 from apid.node.access import Access
 from apid.node.consensus import Consensus
@@ -30,8 +39,6 @@ from lictor.state.queries.read import QueryError
 from lictor.state.store import ReadTxn
 
 KNOWN_LEADER = (b"X-Consul-Knownleader", b"true")
-NO_LEADER = (b"X-Consul-Knownleader", b"false")
-CONTACT_NOW = (b"X-Consul-Lastcontact", b"0")
 LEVELS = {level: (b"X-Consul-Effective-Consistency", level.encode()) for level in ("leader", "stale", "consistent")}
 QUERY_ERROR_STATUS = {"invalid": 500, "bad-request": 400, "denied": 403, "not-found": 404}
 # Consul's names of what its cache holds (Consul 1.7: agent/cache-types), by the beginning of the path.
@@ -48,8 +55,6 @@ CACHED_KINDS = (
 _QUERIES = telemetry.counter("rpc.query")
 _BLOCKING = telemetry.gauge("rpc.queries_blocking")
 _CONFIRMATIONS = telemetry.sample("rpc.consistentRead")
-# What a failed read's headers say: an empty answer's meta data.
-FAILED_META: HeaderList = [(b"X-Consul-Index", b"1"), NO_LEADER, CONTACT_NOW]
 
 
 class QueryResult(Protocol):

@@ -8,6 +8,11 @@ class LocalStateError(Exception):
 
     status = 500
 
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        if status is not None:
+            self.status = status
+
 
 class InvalidDefinition(LocalStateError):
     """The definition itself is wrong."""

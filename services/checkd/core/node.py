@@ -14,6 +14,14 @@ from typing import Any
 
 import msgspec
 
+from checkd.core.access import (
+    Access,
+    Right,
+    require_check,
+    require_registered_check,
+    require_registered_service,
+    require_service,
+)
 from checkd.core.alias import aliased
 from checkd.core.definitions import CheckDefinition, ServiceDefinition
 from checkd.core.duration import MINUTE_NS, SECOND_NS, format_duration
@@ -39,7 +47,13 @@ from checkd.core.scheduler import MAX_RUNNING_CHECKS, Scheduler
 from checkd.core.sidecar import expand_sidecar, sidecar_id
 from checkd.core.status import CRITICAL, STATUSES, Verdict
 from checkd.core.timers import Timers
-from checkd.core.validation import discoverability_warnings, require_scripts_allowed, validate_check, validate_service
+from checkd.core.validation import (
+    discoverability_warnings,
+    require_scripts_allowed,
+    validate_check,
+    validate_service,
+    validate_sidecar,
+)
 
 VERSION_UNIT_NS = 1_000
 MIN_INTERVAL_NS = 1 * SECOND_NS
@@ -104,11 +118,17 @@ class Node:
         token: str = "",
         from_file: bool = False,
         replace_checks: bool = False,
+        access: Access | None = None,
     ) -> None:
         """Register a service with its checks and its sidecar; raises LocalStateError and changes nothing otherwise."""
-        validate_service(definition)
+        validate_service(definition, access)
+        if access is not None:
+            require_service(access, self.state, definition)
+        validate_sidecar(definition)
         used = ((entry.service.service_id, entry.service.port) for entry in self.state.live_services())
         sidecar = expand_sidecar(definition, used, self.settings.sidecar_min_port, self.settings.sidecar_max_port)
+        if access is not None and sidecar is not None:
+            require_service(access, self.state, sidecar, sidecar.token)
         definitions = [definition, *([sidecar] if sidecar is not None else [])]
         for each in definitions:
             for check in each.checks:
@@ -174,8 +194,11 @@ class Node:
         for entry in list(self.state.live_services()):
             self.state.set_service(entry, self.merge_central(entry.registered))
 
-    def deregister_service(self, service_id: str, now: Moment) -> None:
-        """Remove a service with its checks and its own sidecar; an unknown one is only logged (Consul 1.7)."""
+    def deregister_service(self, service_id: str, now: Moment, access: Access | None = None) -> None:
+        """Remove a service with its checks and its own sidecar; an unknown one is only logged, unless access control
+        is on (Consul 1.7)."""
+        if access is not None:
+            require_registered_service(access, self.state, service_id)
         if not service_id:
             raise LocalStateError("ServiceID missing")
         if self.state.service(service_id) is None:
@@ -204,10 +227,18 @@ class Node:
     # Checks
 
     def register_check(
-        self, definition: CheckDefinition, now: Moment, *, token: str = "", from_file: bool = False
+        self,
+        definition: CheckDefinition,
+        now: Moment,
+        *,
+        token: str = "",
+        from_file: bool = False,
+        access: Access | None = None,
     ) -> None:
         """Register a check of its own; raises LocalStateError and changes nothing otherwise."""
-        validate_check(definition)
+        validate_check(definition, access)
+        if access is not None:
+            require_check(access, self.state, definition)
         service = self._service_of_check(definition.service_id)
         self._require_runnable(definition, from_file)
         check = Check(
@@ -296,8 +327,10 @@ class Node:
         self._timers.clear(DEFER_TIMER, check_id)
         self._effects.append(CancelCheck(check_id))
 
-    def deregister_check(self, check_id: str, now: Moment) -> None:
-        """Remove a check; an unknown one is only logged (Consul 1.7)."""
+    def deregister_check(self, check_id: str, now: Moment, access: Access | None = None) -> None:
+        """Remove a check; an unknown one is only logged, unless access control is on (Consul 1.7)."""
+        if access is not None:
+            require_registered_check(access, self.state, check_id)
         if not check_id:
             raise LocalStateError("CheckID missing")
         if self.state.check(check_id) is None:
@@ -323,10 +356,12 @@ class Node:
 
     # Statuses
 
-    def update_ttl(self, check_id: str, status: str, output: str, now: Moment) -> None:
+    def update_ttl(self, check_id: str, status: str, output: str, now: Moment, access: Access | None = None) -> None:
         """Take a client's word for a TTL check; raises LocalStateError when there is no such check."""
         if status not in STATUSES:
             raise LocalStateError(f"Invalid check status: '{status}'")
+        if access is not None:
+            require_registered_check(access, self.state, check_id)
         entry = self.state.check(check_id)
         if entry is None or entry.definition is None or entry.definition.ttl_ns <= 0:
             raise LocalStateError(f'CheckID "{check_id}" does not have associated TTL')
@@ -426,8 +461,15 @@ class Node:
 
     # Maintenance
 
-    def set_maintenance(self, service_id: str, enable: bool, reason: str, token: str, now: Moment) -> None:
+    def set_maintenance(
+        self, service_id: str, enable: bool, reason: str, token: str, now: Moment, access: Access | None = None
+    ) -> None:
         """Put the node (empty ID) or a service into maintenance or take it out; raises NotRegistered."""
+        if access is not None and service_id:
+            require_registered_service(access, self.state, service_id)
+        elif access is not None:
+            access.resolve()
+            access.require(Right(""))
         service = None
         if service_id:
             found = self.state.service(service_id)

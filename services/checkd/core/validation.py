@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
+from checkd.core.access import Access
 from checkd.core.definitions import CheckDefinition, ServiceDefinition
 from checkd.core.errors import InvalidDefinition, LocalStateError
 from checkd.core.status import STATUSES
@@ -34,22 +35,27 @@ def check_fault(check: CheckDefinition) -> str:
     return ""
 
 
-def validate_check(check: CheckDefinition) -> None:
-    """Raises InvalidDefinition unless a check of its own may be registered."""
+def validate_check(check: CheckDefinition, access: Access | None = None) -> None:
+    """Raises InvalidDefinition unless a check of its own may be registered; its token is looked up on the way."""
     if not check.name:
         raise InvalidDefinition("Missing check name")
     if check.status and check.status not in STATUSES:
         raise InvalidDefinition("Bad check status")
+    if access is not None:
+        access.resolve()
     if fault := check_fault(check):
         raise InvalidDefinition(f"Invalid check: {fault}")
 
 
-def validate_service(service: ServiceDefinition) -> None:
-    """Raises InvalidDefinition unless the service, its checks and its sidecar may be registered."""
+def validate_service(service: ServiceDefinition, access: Access | None = None) -> None:
+    """Raises InvalidDefinition unless the service, its checks and its sidecar's may be registered; its token is looked
+    up on the way."""
     if not service.name:
         raise InvalidDefinition("Missing service name")
     if is_unspecified(service.address):
         raise InvalidDefinition("Invalid service address")
+    if access is not None:
+        access.resolve()
     if service.weights is not None and (fault := weights_fault(service.weights.passing, service.weights.warning)):
         raise InvalidDefinition(f"Invalid Weights: {fault}")
     if fault := meta_fault(service.meta or {}):
@@ -60,8 +66,13 @@ def validate_service(service: ServiceDefinition) -> None:
     sidecar = service.connect.sidecar
     if sidecar is not None:
         _validate_service_checks(sidecar.checks, "Invalid check in sidecar_service")
-        if sidecar.meta and (fault := meta_fault(sidecar.meta)):
-            raise InvalidDefinition(f"Invalid SidecarService: {fault}")
+
+
+def validate_sidecar(service: ServiceDefinition) -> None:
+    """Raises InvalidDefinition when the sidecar that the service asks for cannot be made of it."""
+    sidecar = service.connect.sidecar
+    if sidecar is not None and sidecar.meta and (fault := meta_fault(sidecar.meta)):
+        raise InvalidDefinition(f"Invalid SidecarService: {fault}")
 
 
 def _validate_service_checks(checks: Iterable[CheckDefinition], prefix: str) -> None:

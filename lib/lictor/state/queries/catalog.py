@@ -118,8 +118,6 @@ def service(
             and meta_matches(options.node_meta, item.node.meta)
             and may_read_instance(options.authorizer, item.node, item.service)
         ]
-    if connect and not options.authorizer.service_read(name):
-        found = []
     if options.filter is not None:
         keep = options.filter
         found = [pair for pair in found if keep(render.service_node_dict(pair))]
@@ -142,8 +140,13 @@ def service_read_index(txn: ReadTxn, name: str, exists: bool, *tables: str) -> i
     return max_index(txn, *tables)
 
 
-def node_services(txn: ReadTxn, name: str, options: ReadOptions = NO_OPTIONS) -> Read[NodeServices | None]:
-    """A node, by name or by the beginning of its ID, and its services."""
+def node_services(
+    txn: ReadTxn, name: str, options: ReadOptions = NO_OPTIONS, by_id: bool = False
+) -> Read[NodeServices | None]:
+    """A node, by name or by the beginning of its ID, and its services.
+
+    Where Consul shows them by ID, it takes the ID for the name whose right to be read is asked (`by_id`).
+    """
     node = find_node(txn, name) or find_node_by_id_prefix(txn, name)
     if node is None:
         return Read(None, 1, (topics.node(name), topics.NODES))
@@ -154,7 +157,8 @@ def node_services(txn: ReadTxn, name: str, options: ReadOptions = NO_OPTIONS) ->
     everything = services_on(txn, node.node)
     if not everything and options.filter is None:
         return Read(NodeServices(node, None), index, waits)
-    rows = [row for row in everything if options.authorizer.service_read(row.service)]
+    may_read = options.authorizer.service_read
+    rows = [row for row in everything if may_read(row.id if by_id else row.service)]
     if options.filter is not None:
         keep = options.filter
         rows = [row for row in rows if keep(render.service_dict(row))]

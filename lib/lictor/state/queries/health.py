@@ -84,8 +84,6 @@ def service(
     authorizer = options.authorizer
     if not authorizer.allows_all:
         found = [item for item in found if catalog.may_read_instance(authorizer, item.node, item.service)]
-    if connect and not authorizer.service_read(name):
-        found = []
     if options.filter is not None:
         keep = options.filter
         found = [item for item in found if keep(render.instance_dict(item))]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from lictor.acl import Authorizer
+from lictor.acl import ALLOW_ALL, Authorizer
 from lictor.state import keys, topics
 from lictor.state.interpolation import render_query
 from lictor.state.prepare import REDACTED_TOKEN
@@ -41,15 +41,20 @@ def list_all(txn: ReadTxn, options: ReadOptions = NO_OPTIONS) -> Read[list[Prepa
     return Read(found, max_index(txn, "prepared-queries"), (topics.QUERIES,))
 
 
-def get(txn: ReadTxn, query_id: str, options: ReadOptions = NO_OPTIONS) -> Read[PreparedQuery | None]:
-    """By ID alone. Errors: QueryError when it is no UUID, or when the query may not be read (denied)."""
+def get(
+    txn: ReadTxn, query_id: str, rights: Callable[[], Authorizer] = lambda: ALLOW_ALL
+) -> Read[PreparedQuery | None]:
+    """By ID alone. Errors: QueryError when it is no UUID, or when the query may not be read (denied).
+
+    The rights are asked for only when there is a query.
+    """
     row = find(txn, query_id)
     index = max_index(txn, "prepared-queries")
     if row is None:
         return Read(None, index, (topics.QUERIES,))
-    authorizer = options.authorizer
+    authorizer = rights()
     named = bool(row.name or row.template["Type"])
-    if named and not authorizer.query_read(row.name):
+    if named and not _may_see(row, authorizer):
         raise QueryError("Permission denied", "denied")
     return Read(_shown(row, authorizer), index, (topics.QUERIES,))
 
@@ -98,14 +103,17 @@ def resolve(txn: ReadTxn, id_or_name: str, segment: str = "") -> PreparedQuery |
         raise QueryError(str(problem)) from None
 
 
-def explain(txn: ReadTxn, id_or_name: str, options: ReadOptions = NO_OPTIONS) -> PreparedQuery | None:
+def explain(
+    txn: ReadTxn, id_or_name: str, rights: Callable[[], Authorizer] = lambda: ALLOW_ALL
+) -> PreparedQuery | None:
     """The query that would run, as its reader may see it. Errors: QueryError when it may not be read (denied)."""
     row = resolve(txn, id_or_name)
     if row is None:
         return None
-    if not _may_see(row, options.authorizer):
+    authorizer = rights()
+    if not _may_see(row, authorizer):
         raise QueryError("Permission denied", "denied")
-    return _shown(row, options.authorizer)
+    return _shown(row, authorizer)
 
 
 def _longest_template(txn: ReadTxn, name: str) -> bytes | None:
