@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from apid.core.access import Unresolved
 from apid.core.encoding import accepts_gzip, gzip, indent
-from apid.core.errors import Forbidden, HttpError, MethodNotAllowed, PrefixedBadRequest
+from apid.core.errors import Forbidden, HttpError, MethodNotAllowed, PrefixedBadRequest, RootDenied
 from apid.core.message import FAILED_META, HTML, JSON, OCTETS, Answer, HeaderList, Request, Response, text_response
 from apid.core.parameters import has_broken_escape, parse_query
 from apid.core.policy import BlockedPaths, WriteSources
@@ -185,7 +185,7 @@ class Dispatcher:
         """A handler's refusal; who may not read is told (empty) meta data where a read's failure is."""
         response = self.refusal(request, error)
         operation = route.operations.get(request.method)
-        if isinstance(error, Forbidden) and operation is not None and operation.meta_on_error:
+        if isinstance(error, (Forbidden, RootDenied)) and operation is not None and operation.meta_on_error:
             response.headers += FAILED_META
         return response
 

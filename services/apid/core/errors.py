@@ -36,6 +36,13 @@ class Forbidden(HttpError):
     status = 403
 
 
+class RootDenied(HttpError):
+    """The token is the name of a built-in set of rights."""
+
+    def __init__(self) -> None:
+        super().__init__("Cannot resolve root ACL")
+
+
 class NotFound(HttpError):
     """Something named in the request does not exist."""
 

@@ -28,6 +28,7 @@ class Request:
     """
 
     __slots__ = (
+        "_bearers",
         "_params",
         "body",
         "body_bytes",
@@ -67,6 +68,14 @@ class Request:
         self.internal = False
         self.ticket: Ticket | None = None
         self._params: dict[str, list[str]] | None = None
+        self._bearers: dict[str, Request] | None = None
+
+    @property
+    def bearers(self) -> dict[str, Request]:
+        """Requests that stand for this one with another token, by token."""
+        if self._bearers is None:
+            self._bearers = {}
+        return self._bearers
 
     @property
     def params(self) -> dict[str, list[str]]:

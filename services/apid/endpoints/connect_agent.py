@@ -19,6 +19,7 @@ from apid.node.bearer import ANONYMOUS, bearing
 from apid.node.context import Node
 from apid.node.leaves import Leaf, Leaves
 from apid.node.reading import BARE_ERRORS, json_response
+from lictor.acl import enforced
 from lictor.connect.spiffe import ServiceIdentity, SpiffeError, parse_identity
 from lictor.state import render
 from lictor.state.machine.intention import WILDCARD
@@ -130,14 +131,14 @@ class ConnectAgentEndpoints:
         authorizer = self._node.authorizer(request)
         if not (authorizer.service_write(target) and authorizer.intention_read(target)):
             raise Forbidden(PERMISSION_DENIED)
-        authorized, reason = self._decision(await self._matches(request, target), client)
+        authorized, reason = self._decision(request, await self._matches(request, target), client)
         response = json_response(to_json({"Authorized": authorized, "Reason": reason}))
         # What is kept are the target's intentions, so the target alone is the question.
         question = Request("GET", request.path, f"target={quote(target)}".encode(), request.headers)
         self._node.reads.note_cache(question, response, self._node.reads.parse(request))
         return response
 
-    def _decision(self, matches: list[dict[str, Any]], client: ServiceIdentity) -> tuple[bool, str]:
+    def _decision(self, request: Request, matches: list[dict[str, Any]], client: ServiceIdentity) -> tuple[bool, str]:
         """By the first intention, in the order of precedence, that covers the client."""
         for item in matches:
             if item["SourceNS"] in (client.namespace, WILDCARD) and item["SourceName"] in (client.service, WILDCARD):
@@ -147,9 +148,9 @@ class ConnectAgentEndpoints:
                     f"(ID: {item['ID']}, Precedence: {item['Precedence']})"
                 )
                 return item["Action"] == "allow", f"Matched intention: {described}"
-        if not self._node.config.acl.enabled:
+        anonymous = self._node.authorizer(bearing(request, ANONYMOUS))
+        if not enforced(anonymous):
             return True, "ACLs disabled, access is allowed by default"
-        anonymous = self._node.authorizer(bearing(ANONYMOUS))
         return anonymous.intention_default_allow(), "Default behavior configured by ACLs"
 
     async def _matches(self, request: Request, target: str) -> list[dict[str, Any]]:

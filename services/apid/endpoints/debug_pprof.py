@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from apid.core.errors import ACL_DISABLED, BadRequest, Forbidden, HttpError, NotFound
+from apid.core.errors import ACL_DISABLED, BadRequest, Forbidden, HttpError, NotFound, RootDenied
 from apid.core.message import HTML, OCTETS, TEXT, Request, Response
 from apid.core.routes import Operation, Route
 from apid.node.context import Node
@@ -64,7 +64,7 @@ class DebugPprofEndpoints:
             raise HttpError(ACL_DISABLED, 401)
         try:
             allowed = self._node.authorizer(request).operator_read()
-        except Forbidden:
+        except (Forbidden, RootDenied):
             allowed = False
         if not allowed:
             raise Forbidden("")

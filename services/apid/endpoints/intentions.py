@@ -16,7 +16,8 @@ from apid.endpoints import schemas
 from apid.endpoints.primary_datacenter import primary_elsewhere
 from apid.node.bearer import ANONYMOUS, bearing
 from apid.node.context import Node
-from apid.node.reading import BARE_ERRORS, json_response
+from apid.node.reading import PLAIN, json_response
+from lictor.acl import enforced
 from lictor.state import commands, prepare, render
 from lictor.state.gotext import quote as go_quote
 from lictor.state.queries import intention
@@ -148,7 +149,7 @@ class IntentionEndpoints:
             request,
             lambda txn: intention.list_all(txn, ReadOptions(authorizer=self._node.authorizer(request))),
             _listed,
-            BARE_ERRORS,
+            PLAIN,
         )
 
     async def read(self, request: Request) -> Response:
@@ -177,7 +178,7 @@ class IntentionEndpoints:
             raise HttpError("required query parameter 'name' not set")
         wanted = [(name, *_namespace_and_name("name", name)) for name in names]
         authorizer = self._node.authorizer(request)
-        if not all(authorizer.intention_read(plain) for _, _, plain in wanted):
+        if not all(not plain or authorizer.intention_read(plain) for _, _, plain in wanted):
             raise Forbidden(PERMISSION_DENIED)
 
         def matches(txn: ReadTxn) -> Read[dict[str, list[Intention]]]:
@@ -214,11 +215,11 @@ class IntentionEndpoints:
         )
         decisive = intention.decisive(found.value, source_ns, source)
         # When nothing applies, what a request without a token may do decides.
-        allowed = self._default_allow() if decisive is None else decisive.action == "allow"
+        allowed = self._default_allow(request) if decisive is None else decisive.action == "allow"
         return json_response(to_json({"Allowed": allowed}))
 
-    def _default_allow(self) -> bool:
-        return self._node.authorizer(bearing(ANONYMOUS)).intention_default_allow()
+    def _default_allow(self, request: Request) -> bool:
+        return self._node.authorizer(bearing(request, ANONYMOUS)).intention_default_allow()
 
     # -------------------------------------------------------------------------------------------------- changing
 
@@ -291,7 +292,8 @@ class IntentionEndpoints:
         return json_response(to_json({"ID": intention_id}))
 
     def _require_write(self, request: Request, destination: str) -> None:
-        if destination and not self._node.authorizer(request).intention_write(destination):
+        authorizer = self._node.authorizer(request)
+        if enforced(authorizer) and not (destination and authorizer.intention_write(destination)):
             raise Forbidden(PERMISSION_DENIED)
 
 

@@ -162,7 +162,7 @@ class Execution:
 
     def _local(self, txn: ReadTxn, request: Request, query: PreparedQuery, connect: bool) -> list[Instance]:
         """This datacenter's instances in random order, as far as the query's own token, else the request's, allows."""
-        asker = bearing(query.token) if query.token else request
+        asker = bearing(request, query.token) if query.token else request
         items = prepared.candidates(txn, query, connect, ReadOptions(authorizer=self._node.authorizer(asker)))
         self._random.shuffle(items)
         return items

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from apid.core.access import ACL_NOT_FOUND, Ticket, Unresolved
-from apid.core.errors import Forbidden, HttpError
+from apid.core.errors import Forbidden, HttpError, RootDenied
 from apid.core.message import Request, Response
 from apid.core.read_options import DISCOVERY_PATHS
 from apid.node.agent_tokens import AgentTokens
@@ -188,7 +188,7 @@ class Access:
     def _resolve(self, request: Request, ticket: Ticket) -> Grant:
         secret = self.secret_of(request)
         if secret in self._roots:
-            raise HttpError("Cannot resolve root ACL")
+            raise RootDenied
         if ticket.refused:
             raise Forbidden(ACL_NOT_FOUND)
         own = request.path.startswith(OWN_PATHS)
