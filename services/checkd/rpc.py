@@ -168,9 +168,7 @@ class LocalAgentService(agent_pb2_grpc.LocalAgentServicer):
         """The answers to changes, made in their order, and whether they may be given only when all is persisted."""
         refusals, version, persists = self._driver.make(partial(self._change, request) for request in requests)
         answers = [
-            agent_pb2.LocalResponse(status=200, version=version)
-            if refusal is None
-            else _refused(refusal)
+            agent_pb2.LocalResponse(status=200, version=version) if refusal is None else _refused(refusal)
             for refusal in refusals
         ]
         return answers, persists

@@ -94,7 +94,7 @@ def test_any_node_and_any_catalog_converge_and_then_rest(
     state = local_state(local_services, local_checks)
     remote = Remote(remote_services, remote_checks)
     overridable = {
-        service_id: tuple(remote.services[service_id]["Tags"])
+        service_id: tuple(remote.services[service_id]["Tags"] or ())
         for service_id, (_, _, override) in local_services.items()
         if override and service_id in remote_services
     }

@@ -69,6 +69,7 @@ def catalog_service(service: Service) -> dict[str, Any]:
     """As `PUT /v1/catalog/register` takes it under Service."""
     shown = agent_service(service)
     shown["Meta"] = service.meta
+    shown["Tags"] = list(service.tags) or None
     if service.proxy is not None:
         shown["Proxy"] = shown_proxy(service.proxy)
     if service.native:
@@ -81,6 +82,8 @@ def catalog_check(check: Check, node: str) -> dict[str, Any]:
     shown = agent_check(check, node)
     for key in ("Definition", "CreateIndex", "ModifyIndex"):
         del shown[key]
+    if not check.service_id:
+        shown["ServiceTags"] = None
     return shown
 
 
