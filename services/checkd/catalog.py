@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from checkd.core.records import Check, Service
 from checkd.core.render import catalog_check, catalog_service
-from checkd.forward import ForwardAnswer, ForwardClient
+from checkd.forward import ForwardAnswer, ForwardClient, ForwardUnavailable
 from lictor.config.runtime import RuntimeConfig
 
 SEGMENT_META_KEY = "consul-network-segment"
@@ -116,6 +116,14 @@ class Catalog:
         """Send the node's network coordinate."""
         body = {"Node": self.identity.name, "Coord": coordinate}
         await self._put("/v1/coordinate/update", body, token)
+
+    async def accessor_id(self, token: str) -> str:
+        """The public name of a token, for log lines; empty when it is none, or nobody can tell."""
+        try:
+            found = await self._get("/v1/acl/token/self", token)
+        except (CatalogError, ForwardUnavailable):
+            return ""
+        return str(found.get("AccessorID") or "") if isinstance(found, dict) else ""
 
     async def _get(self, path: str, token: str) -> Any:
         answer = await self._forward.request("GET", path, query=MAX_STALE_QUERY, token=token)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from random import Random
 
-from checkd.catalog import Catalog, CatalogError
+from checkd.catalog import Catalog, CatalogDenied, CatalogError
 from checkd.core.coordinate_pace import coordinate_wait_ns
 from checkd.forward import ForwardUnavailable
 from checkd.gossip import Membership
@@ -36,5 +36,11 @@ async def send_coordinates(
             continue
         try:
             await catalog().update_coordinate(coordinate, token())
+        except CatalogDenied as error:
+            if "Permission denied" in str(error):
+                accessor_id = await catalog().accessor_id(token())
+                log.warning("Coordinate update blocked by ACLs: accessorID=%s", accessor_id)
+            else:
+                log.error("Coordinate update error: error=%s", json.dumps(str(error)))
         except (CatalogError, ForwardUnavailable) as error:
             log.error("Coordinate update error: error=%s", json.dumps(str(error)))

@@ -21,6 +21,7 @@ from checkd.core.local_state import LocalState
 from checkd.core.reconcile import compare_with_catalog
 from checkd.core.records import CheckEntry, ServiceEntry
 from checkd.forward import ForwardUnavailable
+from lictor import telemetry
 from lictor.config.runtime import RuntimeConfig
 
 MAX_IN_FLIGHT = 32
@@ -181,8 +182,8 @@ class Syncer:
             await self._catalog.register(
                 token, entry.service, [check.check for check in checks], state.node_info_in_sync
             )
-        except CatalogDenied as error:
-            log.warning("Service registration blocked by ACLs: service=%s error=%s", service_id, error)
+        except CatalogDenied:
+            await self._blocked("service.registration", "Service registration", "service", service_id, token)
         except (CatalogError, ForwardUnavailable) as error:
             log.warning("Syncing service failed.: service=%s error=%s", service_id, json.dumps(str(error)))
             raise
@@ -194,11 +195,11 @@ class Syncer:
             state.check_synced(check_id, check_revision)
 
     async def _forget_service(self, entry: ServiceEntry) -> None:
-        service_id, revision = entry.service.service_id, entry.revision
+        service_id, revision, token = entry.service.service_id, entry.revision, self._token_of(entry)
         try:
-            await self._catalog.deregister(self._token_of(entry), service_id=service_id)
-        except CatalogDenied as error:
-            log.warning("Service deregistration blocked by ACLs: service=%s error=%s", service_id, error)
+            await self._catalog.deregister(token, service_id=service_id)
+        except CatalogDenied:
+            await self._blocked("service.deregistration", "Service deregistration", "service", service_id, token)
         except CatalogError as error:
             if "Unknown service" not in str(error):
                 log.warning("Deregistering service failed.: service=%s error=%s", service_id, json.dumps(str(error)))
@@ -214,14 +215,14 @@ class Syncer:
             return
         if entry.in_sync:
             return
-        state, revision = self._state, entry.revision
+        state, revision, token = self._state, entry.revision, self._token_of(entry)
         owner = state.service(entry.check.service_id) if entry.check.service_id else None
         try:
             await self._catalog.register(
-                self._token_of(entry), owner.service if owner else None, [entry.check], state.node_info_in_sync
+                token, owner.service if owner else None, [entry.check], state.node_info_in_sync
             )
-        except CatalogDenied as error:
-            log.warning("Check registration blocked by ACLs: check=%s error=%s", check_id, error)
+        except CatalogDenied:
+            await self._blocked("check.registration", "Check registration", "check", check_id, token)
         except (CatalogError, ForwardUnavailable) as error:
             log.warning("Syncing check failed.: check=%s error=%s", check_id, json.dumps(str(error)))
             raise
@@ -231,11 +232,11 @@ class Syncer:
         state.check_synced(check_id, revision)
 
     async def _forget_check(self, entry: CheckEntry) -> None:
-        check_id, revision = entry.check.check_id, entry.revision
+        check_id, revision, token = entry.check.check_id, entry.revision, self._token_of(entry)
         try:
-            await self._catalog.deregister(self._token_of(entry), check_id=check_id)
-        except CatalogDenied as error:
-            log.warning("Check deregistration blocked by ACLs: check=%s error=%s", check_id, error)
+            await self._catalog.deregister(token, check_id=check_id)
+        except CatalogDenied:
+            await self._blocked("check.deregistration", "Check deregistration", "check", check_id, token)
         except CatalogError as error:
             if "Unknown check" not in str(error):
                 log.warning("Deregistering check failed.: check=%s error=%s", check_id, json.dumps(str(error)))
@@ -245,13 +246,20 @@ class Syncer:
         self._state.check_synced(check_id, revision)
 
     async def _sync_node(self) -> None:
+        token = self._agent_token()
         try:
-            await self._catalog.register(self._agent_token(), None, (), False)
-        except CatalogDenied as error:
-            log.warning("Node info update blocked by ACLs: node=%s error=%s", self._catalog.identity.node_id, error)
+            await self._catalog.register(token, None, (), False)
+        except CatalogDenied:
+            await self._blocked("node.registration", "Node info update", "node", self._catalog.identity.node_id, token)
         else:
             log.info("Synced node info")
         self._state.node_info_in_sync = True
+
+    async def _blocked(self, kind: str, what: str, subject: str, name: str, token: str) -> None:
+        """Count and log what the rules refuse, with whom they refuse it; it is tried again at the next full sync."""
+        telemetry.counter(f"acl.blocked.{kind}").increment()
+        accessor_id = await self._catalog.accessor_id(token)
+        log.warning("%s blocked by ACLs: %s=%s accessorID=%s", what, subject, name, accessor_id)
 
     def _agent_token(self) -> str:
         tokens = self._config.acl.tokens

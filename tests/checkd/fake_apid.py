@@ -98,6 +98,8 @@ class FakeApid(forward_pb2_grpc.ForwardServicer):
             case ["health", "node"]:
                 await self._block(parse_qs(request.query))
                 return list(self.checks.get(node, {}).values())
+            case ["acl", "token"]:
+                return {"AccessorID": f"accessor of {self.tokens[-1]}"}
         raise AssertionError(f"not expected: {request.method} {request.path}")
 
     async def _block(self, query: dict[str, list[str]]) -> None:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,17 +160,57 @@ async def test_an_apid_that_comes_late_or_is_replaced_gets_what_is_new(tmp_path:
 async def test_a_refused_service_is_tried_again_at_the_next_full_sync_only(
     tmp_path: Path, apid: FakeApid, caplog: pytest.LogCaptureFixture
 ) -> None:
+    line = "Service registration blocked by ACLs: service=web accessorID=accessor of mine"
     async with running(make_config(tmp_path)) as (_, client):
         await until("the node is registered", lambda: apid.nodes.get("n1"))
         apid.refuse = {"/v1/catalog/register": (403, "Permission denied")}
-        await client.service(Name="web")
-        await until("the refusal is logged", lambda: "Service registration blocked by ACLs: service=web" in caplog.text)
+        await client.service(Name="web", token="mine")
+        await until("the refusal is logged", lambda: line in caplog.text)
         apid.refuse = {}
         await client.service(Name="other")
         await until("the other arrives", lambda: "other" in apid.services.get("n1", {}))
         assert "web" not in apid.services["n1"]
         await client.call("Sync", agent_pb2.SyncRequest())
         assert "web" in apid.services["n1"]
+
+
+@pytest.mark.parametrize(
+    ("refused", "change", "line"),
+    [
+        ("register", {"check": {"Name": "up", "TTL": "1h"}}, "Check registration blocked by ACLs: check=up"),
+        ("deregister", {"service": "web"}, "Service deregistration blocked by ACLs: service=web"),
+        ("deregister", {"check_id": "ttl"}, "Check deregistration blocked by ACLs: check=ttl"),
+    ],
+)
+async def test_what_is_refused_is_logged_with_whose_token_it_was_and_does_not_stop_the_rest(
+    tmp_path: Path,
+    apid: FakeApid,
+    caplog: pytest.LogCaptureFixture,
+    refused: str,
+    change: dict[str, Any],
+    line: str,
+) -> None:
+    async with running(make_config(tmp_path)) as (_, client):
+        await client.service(Name="web")
+        await client.check(Name="ttl", TTL="1h")
+        await until("both arrive", lambda: "web" in apid.services.get("n1", {}) and "ttl" in apid.checks.get("n1", {}))
+        apid.refuse = {f"/v1/catalog/{refused}": (403, "ACL not found")}
+        if "check" in change:
+            await client.check(token="mine", **change["check"])
+        else:
+            await client.deregister(service_id=change.get("service", ""), check_id=change.get("check_id", ""))
+        await until("the refusal is logged", lambda: f"{line} accessorID=accessor of" in caplog.text)
+        apid.refuse = {}
+        await client.service(Name="other")
+        await until("the other arrives", lambda: "other" in apid.services["n1"])
+
+
+async def test_a_refused_node_is_logged(tmp_path: Path, apid: FakeApid, caplog: pytest.LogCaptureFixture) -> None:
+    apid.refuse = {"/v1/catalog/register": (403, "Permission denied")}
+    acl = AclConfig(tokens=AclTokens(agent="agt"))
+    line = f"Node info update blocked by ACLs: node={NODE_ID} accessorID=accessor of agt"
+    async with running(make_config(tmp_path, acl=acl)):
+        await until("the refusal is logged", lambda: line in caplog.text)
 
 
 async def test_each_registration_is_sent_with_its_own_token(tmp_path: Path, apid: FakeApid) -> None:

@@ -212,6 +212,14 @@ timer dns.ptr_query{node}               answering a reverse question
 counter dns.stale_queries               answers from a state older than 5 s
 """
 
+_CHECKD = """
+counter acl.blocked.check.deregistration    removals of checks refused by rules
+counter acl.blocked.check.registration      registrations of checks refused by rules
+counter acl.blocked.node.registration       registrations of the node refused by rules
+counter acl.blocked.service.deregistration  removals of services refused by rules
+counter acl.blocked.service.registration    registrations of services refused by rules
+"""
+
 _CLIENT_CALLS = (
     "catalog_datacenters",
     "catalog_deregister",
@@ -230,11 +238,6 @@ timer acl.authmethod.delete             deleting an auth method
 timer acl.authmethod.upsert             storing an auth method
 timer acl.bindingrule.delete            deleting a binding rule
 timer acl.bindingrule.upsert            storing a binding rule
-counter acl.blocked.check.deregistration    removals of checks refused by rules
-counter acl.blocked.check.registration      registrations of checks refused by rules
-counter acl.blocked.node.registration       registrations of the node refused by rules
-counter acl.blocked.service.deregistration  removals of services refused by rules
-counter acl.blocked.service.registration    registrations of services refused by rules
 timer acl.login                         logins
 timer acl.logout                        logouts
 timer acl.policy.delete                 deleting a policy
@@ -327,6 +330,7 @@ DESCRIPTIONS: dict[str, Description] = {
         (_EVERY, ""),
         (_RAFTD, "raftd"),
         (_GOSSIPD, "gossipd"),
+        (_CHECKD, "checkd"),
         (_DNSD, "dnsd"),
         (_APID + _client_calls(), "apid"),
     )

@@ -15,14 +15,14 @@ from apid.core.decoding import DecodeError, Kind, decode
 from apid.core.dispatcher import log_failure, refuse_namespace
 from apid.core.encoding import to_json
 from apid.core.errors import ACL_DISABLED, PERMISSION_DENIED, Forbidden, HttpError, PrefixedBadRequest
-from apid.core.message import Answer, Request, Response, text_response
+from apid.core.message import FAILED_META, Answer, Request, Response, text_response
 from apid.core.read_options import DEFAULT, ReadRequest
 from apid.core.routes import Operation
 from apid.endpoints.catalog import explained
 from apid.endpoints.primary_datacenter import without_datacenter
 from apid.node.consensus import refusal
 from apid.node.context import Node
-from apid.node.reading import FAILED_META, QUERY_ERROR_STATUS, Query, QueryResult, json_response
+from apid.node.reading import QUERY_ERROR_STATUS, Query, QueryResult, json_response
 from lictor.acl import ALLOW_ALL, Authorizer
 from lictor.state.commands import Command, Failed
 from lictor.state.queries.read import QueryError, Read
