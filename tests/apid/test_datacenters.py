@@ -183,7 +183,12 @@ def test_addresses_of_the_other_datacenter_are_translated(asker: Agent, agents: 
     assert (found["Address"], found["ServiceAddress"], found["ServicePort"]) == expected
     found = ask(asker, "/v1/health/service/web?dc=sh").json[0]
     assert (found["Node"]["Address"], found["Service"]["Address"], found["Service"]["Port"]) == expected
-    assert ask(asker, "/v1/catalog/node/ext?dc=sh").json["Node"]["Address"] == expected[0]
+    found = ask(asker, "/v1/catalog/node/ext?dc=sh").json
+    service = found["Services"]["web"]
+    assert (found["Node"]["Address"], service["Address"], service["Port"]) == expected
+    found = ask(asker, "/v1/catalog/node-services/ext?dc=sh").json
+    (service,) = found["Services"]
+    assert (found["Node"]["Address"], service["Address"], service["Port"]) == expected
     assert expected[0] in {node["Address"] for node in ask(asker, "/v1/catalog/nodes?dc=sh").json}
     here = ask(agents["s1"], "/v1/catalog/service/web?dc=sh").json[0]
     assert (here["Address"], here["ServiceAddress"], here["ServicePort"]) == ("10.0.0.1", "10.0.0.2", 80)

@@ -49,7 +49,10 @@ def _translate_service_node(item: Record) -> None:
 
 def _translate_instance(item: Record) -> None:
     _translate_node(item["Node"])
-    service = item["Service"]
+    _translate_service(item["Service"])
+
+
+def _translate_service(service: Record) -> None:
     tagged = service.get("TaggedAddresses")
     service["Address"] = _service_address(service["Address"], tagged)
     service["Port"] = _service_port(service["Port"], tagged)
@@ -78,9 +81,15 @@ def _each(change: Callable[[Record], None]) -> Callable[[Any], None]:
     return all_of
 
 
-def _node_of(found: Record | None) -> None:
-    if found and found.get("Node"):
+def _translate_node_services(found: Record | None) -> None:
+    """A node with its services, by ID or as a list."""
+    if not found:
+        return
+    if found.get("Node"):
         _translate_node(found["Node"])
+    services: dict[str, Record] | list[Record] = found.get("Services") or []
+    for service in services.values() if isinstance(services, dict) else services:
+        _translate_service(service)
 
 
 # What the answers of these paths hold.
@@ -88,8 +97,8 @@ _BY_PATH: tuple[tuple[str, Callable[[Any], None]], ...] = (
     ("/v1/catalog/nodes", _each(_translate_node)),
     ("/v1/catalog/service/", _each(_translate_service_node)),
     ("/v1/catalog/connect/", _each(_translate_service_node)),
-    ("/v1/catalog/node/", _node_of),
-    ("/v1/catalog/node-services/", _node_of),
+    ("/v1/catalog/node/", _translate_node_services),
+    ("/v1/catalog/node-services/", _translate_node_services),
     ("/v1/health/service/", _each(_translate_instance)),
     ("/v1/health/connect/", _each(_translate_instance)),
     ("/v1/prometheus/targets", _each(_translate_target)),
