@@ -37,3 +37,22 @@ def test_datacenters_come_by_median_distance_and_unknown_ones_last(
     distances.coordinates = {"b.bj": coordinate(0.0), **{name: coordinate(place) for name, place in places.items()}}
     node = SimpleNamespace(config=SimpleNamespace(datacenter="bj"), gossip=gossip, distances=distances)
     assert datacenters_by_distance(node) == expected  # type: ignore[arg-type]
+
+
+def test_a_datacenter_whose_servers_have_all_left_is_gone(tmp_path: object) -> None:
+    """Failed ones may come back, and keep it; members that left are known for a while, but not for this."""
+    wan = Gossip(str(tmp_path), with_wan=True).wan
+    statuses = {
+        "b.bj": gossip_pb2.MEMBER_STATUS_ALIVE,
+        "s.sh": gossip_pb2.MEMBER_STATUS_LEFT,
+        "g.gz": gossip_pb2.MEMBER_STATUS_LEFT,
+        "g2.gz": gossip_pb2.MEMBER_STATUS_FAILED,
+        "c.cd": gossip_pb2.MEMBER_STATUS_LEAVING,
+    }
+    members = [
+        gossip_pb2.Member(name=name, tags={"dc": name.partition(".")[2]}, status=status)
+        for name, status in statuses.items()
+    ]
+    wan.take(gossip_pb2.MemberEvent(kind=gossip_pb2.MemberEvent.KIND_SNAPSHOT, members=members))
+    assert wan.datacenters() == {"bj", "gz", "cd"}
+    assert {member.name for member in wan.present()} == set(statuses) - {"s.sh", "g.gz"}

@@ -217,9 +217,7 @@ class AgentSelfEndpoints:
             servers = len(node.gossip.lan.alive_servers(config.datacenter))
             stats["consul"] = {"acl": acl, "known_servers": str(servers), "server": "false"}
         else:
-            datacenters = {member.tags.get("dc", "") for member in node.gossip.wan.members.values()} | {
-                config.datacenter
-            }
+            datacenters = node.gossip.wan.datacenters() | {config.datacenter}
             stats["consul"] = {
                 "acl": acl,
                 "bootstrap": _bool(config.bootstrap or config.bootstrap_expect == 1),

@@ -102,7 +102,7 @@ class CoordinateEndpoints:
         distances = self._node.distances
         shown: list[dict[str, Any]] = []
         for datacenter in datacenters_by_distance(self._node):
-            members = [m for m in self._node.gossip.wan.members.values() if m.tags.get("dc") == datacenter]
+            members = [m for m in self._node.gossip.wan.present() if m.tags.get("dc") == datacenter]
             coordinates = [
                 {
                     "Node": member.name.removesuffix(f".{datacenter}"),

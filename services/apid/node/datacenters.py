@@ -11,7 +11,7 @@ def datacenters_by_distance(node: Node) -> list[str]:
     Distances come from the WAN pool's coordinates; datacenters without one come last.
     """
     own = node.config.datacenter
-    others = {member.tags.get("dc", "") for member in node.gossip.wan.members.values()} - {"", own}
+    others = node.gossip.wan.datacenters() - {own}
     distance_of = node.distances.to_datacenters() if others else {}
     unknown = float("inf")
     return [own, *sorted(others, key=lambda name: (distance_of.get(name, unknown), name))]

@@ -55,7 +55,7 @@ class Distances:
         if own is None:
             return {}
         found: dict[str, list[float]] = {}
-        for member in self._gossip.wan.members.values():
+        for member in self._gossip.wan.present():
             coordinate = self.coordinates.get(member.name)
             if coordinate is not None:
                 found.setdefault(member.tags.get("dc", ""), []).append(distance_s(own, coordinate))

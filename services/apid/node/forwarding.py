@@ -218,8 +218,7 @@ class Forwarder:
         servers = self._remote_servers.get(datacenter)
         if servers:
             return servers
-        known = any(member.tags.get("dc") == datacenter for member in self._gossip.wan.members.values())
-        if known:
+        if datacenter in self._gossip.wan.datacenters():
             raise HttpError(REMOTE_UNREACHABLE)
         raise NoPathToDatacenter()
 
@@ -276,10 +275,10 @@ class Forwarder:
         self._close_unused()
 
     def _update_remote(self) -> None:
-        datacenters = {member.tags.get("dc", "") for member in self._gossip.wan.members.values()}
+        datacenters = self._gossip.wan.datacenters()
         for gone in self._remote_servers.keys() - datacenters:
             del self._remote_servers[gone]
-        for datacenter in datacenters - {self._datacenter, ""}:
+        for datacenter in datacenters - {self._datacenter}:
             servers = self._remote_servers.setdefault(datacenter, ServerList(self._random))
             servers.update(_addresses(self._gossip.wan, datacenter))
         self._close_unused()

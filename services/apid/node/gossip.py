@@ -54,6 +54,14 @@ class Members:
                 async with asyncio.timeout(START_TIMEOUT_S):
                     await self.known.wait()
 
+    def present(self) -> list[gossip_pb2.Member]:
+        """Members that have not left, alive or not: who left is kept for a while, but is gone."""
+        return [member for member in self.members.values() if member.status != gossip_pb2.MEMBER_STATUS_LEFT]
+
+    def datacenters(self) -> set[str]:
+        """Those of members that have not left (Consul 1.7: agent/router)."""
+        return {member.tags.get("dc", "") for member in self.present()} - {""}
+
     def alive_servers(self, datacenter: str = "") -> list[gossip_pb2.Member]:
         """Living servers, of one datacenter when it is given."""
         return [

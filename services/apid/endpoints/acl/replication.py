@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from apid.core.message import Request, Response
-from apid.core.routes import Route
+from apid.core.routes import Operation, Route
 from apid.endpoints.acl.area import AclArea, may_be_bad, shown
+from apid.node.context import Node
 from lictor.state.acl import render
 
 STATUS = {"type": "object"}
@@ -16,6 +17,10 @@ STATUS_CALL = "acl.replication_status"
 
 class ReplicationEndpoints(AclArea):
     """Shows the status; nobody needs a token for it."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self._bare = Operation(self._unreachable, "")
 
     def routes(self) -> list[Route]:
         return [
@@ -35,7 +40,7 @@ class ReplicationEndpoints(AclArea):
 
     async def status(self, request: Request) -> Response:
         self._reads.parse(request)
-        if (elsewhere := self._reader_elsewhere(request)) is not None:
+        if (elsewhere := self._node.forwarder.elsewhere(request, self._bare)) is not None:
             return await elsewhere
         status: dict[str, Any] = await self._node.consensus.call(STATUS_CALL)
         for name in TIMES:
