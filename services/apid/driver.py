@@ -102,6 +102,7 @@ def build_dispatcher(node: Node) -> Dispatcher:
         filter_unprintable=not http.disable_unprintable_char_filter,
         translate_addresses=http.translate_wan_addrs,
         elsewhere=node.forwarder.elsewhere,
+        calls=node.reads.calls,
         meters=Meters(telemetry.PROCESS, routes, node.config.node_name, node.config.server_mode),
     )
     return dispatcher

@@ -150,6 +150,7 @@ class ForwardServicer(forward_pb2_grpc.ForwardServicer):
         hops = max(1, message.hops) if self._for_peers else message.hops
         request = Request(message.method, path, query, headers, message.body, message.remote_address, target, hops)
         request.internal = True
+        request.calls = min(message.calls, hops)
         return self._dispatcher.dispatch(request)
 
 

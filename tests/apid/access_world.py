@@ -122,7 +122,7 @@ class OtherServers:
         self.disabled = False
         self.gate: asyncio.Event | None = None
 
-    async def send(self, request: Request, datacenter: str = "", patient: bool = True) -> Response:
+    async def send(self, request: Request, datacenter: str = "", patient: bool = True, own: bool = False) -> Response:
         self.asked += 1
         if self.gate is not None:
             await self.gate.wait()

@@ -47,13 +47,14 @@ class Meters(Protocol):
 
 
 Elsewhere = Callable[[Request, Operation], Awaitable[Response] | None]
+Calls = Callable[[Request, bool], int]
 
 
 class Dispatcher:
     """Answers requests from a table of routes.
 
     `elsewhere` gives the answer of another apid when a request is not for this one; `meters` are told of every answer
-    of a route.
+    of a route. `calls` counts the calls that an error came through (`HttpError.after_calls`).
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class Dispatcher:
         translate_addresses: bool = False,
         elsewhere: Elsewhere | None = None,
         meters: Meters | None = None,
+        calls: Calls | None = None,
     ) -> None:
         self.table = RouteTable(routes)
         self.meters = meters
+        self._calls = calls
         self._configured: HeaderList = [
             (_canonical(name).encode("latin-1"), value.encode("latin-1"))
             for name, value in (response_headers or {}).items()
@@ -194,8 +197,9 @@ class Dispatcher:
         if isinstance(error, MethodNotAllowed):
             return text_response(405, str(error), [(b"Allow", ",".join(error.allowed).encode())])
         if isinstance(error, HttpError):
-            log_failure(request, error, error.status)
-            return text_response(error.status, str(error))
+            status, text = error.after_calls(0 if self._calls is None else self._calls(request, error.by_leader))
+            log_failure(request, text, status)
+            return text_response(status, text)
         if isinstance(error, UnicodeEncodeError):
             # Keys may hold any bytes; names of services, checks, nodes and the like are texts.
             return text_response(400, NOT_UTF_8)
@@ -280,7 +284,7 @@ def _log_answer(request: Request, latency_s: float) -> None:
         log.debug("Request finished: method=%s url=%s from=%s latency=%s", *_described(request), latency)
 
 
-def log_failure(request: Request, error: Exception, status: int) -> None:
+def log_failure(request: Request, error: Exception | str, status: int) -> None:
     """A line for a request that failed through no doing of the framework's, if it counts as a server error."""
     if status >= 500:
         # The node's own daemons say themselves what failed, and ask again and again.

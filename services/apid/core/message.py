@@ -32,6 +32,7 @@ class Request:
         "_params",
         "body",
         "body_bytes",
+        "calls",
         "headers",
         "hops",
         "internal",
@@ -64,6 +65,7 @@ class Request:
         self.remote_address = remote_address
         self.target = target
         self.hops = hops
+        self.calls = 0
         self.tail = ""
         self.internal = False
         self.ticket: Ticket | None = None

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from apid.core.decoding import ANY, ANY_MAP, DecodeError, decode
-from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError, NotFound, PrefixedBadRequest
+from apid.core.errors import (
+    PERMISSION_DENIED,
+    BadRequest,
+    EndpointError,
+    Forbidden,
+    HttpError,
+    NotFound,
+    PrefixedBadRequest,
+)
 from apid.core.message import JSON, Answer, Request, Response, text_response
 from apid.core.parameters import parse_uint
 from apid.core.routes import Operation, Route
@@ -139,4 +147,4 @@ def _cas_index(request: Request) -> int | None:
     try:
         return parse_uint(text)
     except ValueError as error:
-        raise HttpError(str(error)) from None
+        raise EndpointError(str(error)) from None

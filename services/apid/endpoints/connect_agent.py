@@ -174,7 +174,7 @@ class ConnectAgentEndpoints:
         """A server's answer. Errors: HttpError with the text of an answer that is not 200."""
         target = path.encode() + (b"?" + query if query else b"")
         message = Request("GET", path, query, request.headers, b"", request.remote_address, target, request.hops)
-        response = await self._node.forwarder.send(message)
+        response = await self._node.forwarder.send(message, own=True)
         if response.status != 200:
             raise HttpError(response.body.decode("utf-8", "replace"), response.status)
         return response

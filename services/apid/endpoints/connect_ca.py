@@ -12,12 +12,14 @@ from apid.core.decoding import ANY_MAP, BOOL, TEXT, TEXT_MAP, UINT64, DecodeErro
 from apid.core.encoding import to_json
 from apid.core.errors import (
     PERMISSION_DENIED,
+    AnyServerError,
     Forbidden,
     HttpError,
+    KnownServerRefusal,
     PrefixedBadRequest,
     TooManyRequests,
 )
-from apid.core.message import FAILED_META, Answer, Request, Response, text_response
+from apid.core.message import Answer, Request, Response
 from apid.core.routes import Operation, Route
 from apid.node.context import Node
 from apid.node.reading import PLAIN, json_response
@@ -123,7 +125,7 @@ class ConnectCaEndpoints:
     def roots(self, request: Request) -> Answer:
         options = self._node.reads.parse(request)
         if not self._node.config.connect.enabled:
-            return text_response(500, CONNECT_OFF, list(FAILED_META))
+            return self._node.reads.refuse(request, AnyServerError(CONNECT_OFF), PLAIN)
         return self._node.reads.answer(request, roots_and_cluster, render_roots, PLAIN, options)
 
     async def configuration(self, request: Request) -> Response:
@@ -161,7 +163,7 @@ class ConnectCaEndpoints:
             raise HttpError(NOT_READY)
         given_state = fields.get("State")
         if given_state and given_state != stored.state:
-            raise PrefixedBadRequest(
+            raise KnownServerRefusal(
                 "Provider State is read-only. It must be omitted or identical to the current value"
             )
         provider_name, raw = fields.get("Provider", ""), canonical.value(fields.get("Config"))
@@ -390,7 +392,7 @@ class ConnectCaEndpoints:
 
     def _require_enabled(self) -> None:
         if not self._node.config.connect.enabled:
-            raise HttpError(CONNECT_OFF)
+            raise AnyServerError(CONNECT_OFF)
 
 
 def roots_and_cluster(txn: ReadTxn) -> Read[tuple[list[CARoot], str]]:

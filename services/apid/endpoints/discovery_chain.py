@@ -7,8 +7,8 @@ from typing import Any
 
 from apid.core.decoding import ANY_MAP, DecodeError, decode
 from apid.core.encoding import to_json
-from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError, PrefixedBadRequest
-from apid.core.message import FAILED_META, Answer, Request, Response, text_response
+from apid.core.errors import PERMISSION_DENIED, AnyServerError, EndpointError, Forbidden, PrefixedBadRequest
+from apid.core.message import Answer, Request, Response, text_response
 from apid.core.routes import Operation, Route
 from apid.endpoints.connect_ca import CONNECT_OFF
 from apid.node.context import Node
@@ -66,7 +66,7 @@ class DiscoveryChainEndpoints:
         if overrides is not None and overrides.mesh_gateway_mode not in MESH_GATEWAY_MODES:
             return text_response(400, "Invalid OverrideMeshGateway.Mode parameter")
         if not self._node.config.connect.enabled:
-            return text_response(500, CONNECT_OFF, list(FAILED_META))
+            return reads.refuse(request, AnyServerError(CONNECT_OFF), CACHED_DISCOVERY)
         if not self._node.authorizer(request).service_read(service):
             raise Forbidden(PERMISSION_DENIED)
         datacenter = request.get("compile-dc") or self._node.config.datacenter
@@ -93,7 +93,7 @@ def _overrides(request: Request) -> Overrides:
     gateway: Mapping[str, Any] = fields.get("OverrideMeshGateway") or {}
     timeout = fields.get("OverrideConnectTimeout") or 0
     if not isinstance(timeout, int | float):
-        raise HttpError("OverrideConnectTimeout is no duration")
+        raise EndpointError("OverrideConnectTimeout is no duration")
     return Overrides(
         mesh_gateway_mode=gateway.get("Mode") or "",
         protocol=fields.get("OverrideProtocol") or "",

@@ -9,7 +9,7 @@ import uuid
 from typing import Any
 
 from apid.core.encoding import to_json
-from apid.core.errors import PERMISSION_DENIED, BadRequest, Forbidden, HttpError
+from apid.core.errors import PERMISSION_DENIED, AnyServerError, BadRequest, EndpointError, Forbidden
 from apid.core.message import JSON, Request, Response
 from apid.core.read_options import INDEX_WAIT_FRACTION, parse_wait, wait_limit_ns
 from apid.core.routes import Operation, Route
@@ -70,10 +70,10 @@ class EventEndpoints:
             raise BadRequest("Missing name")
         node_filter, service_filter, tag_filter = request.get("node"), request.get("service"), request.get("tag")
         if tag_filter and not service_filter:
-            raise HttpError("Cannot provide tag filter without service filter")
+            raise EndpointError("Cannot provide tag filter without service filter")
         for what, pattern in (("node", node_filter), ("service", service_filter), ("tag", tag_filter)):
             if pattern and (problem := regexp.problem_of(pattern)):
-                raise HttpError(f"Invalid {what} filter: {problem}")
+                raise EndpointError(f"Invalid {what} filter: {problem}")
         datacenter = request.get("dc")
         if datacenter and datacenter != node.config.datacenter:
             return await node.forwarder.send(request, datacenter)
@@ -81,7 +81,7 @@ class EventEndpoints:
             allowed = node.authorizer(request).event_write(request.tail)
         except Forbidden as unknown_token:
             # Unlike a denied one, Consul shows an unknown token as a failure of its own.
-            raise HttpError(str(unknown_token)) from None
+            raise EndpointError(str(unknown_token)) from None
         if not allowed:
             raise Forbidden(PERMISSION_DENIED)
         event = UserEvent(
@@ -93,7 +93,7 @@ class EventEndpoints:
             # A server's own words for it; a client agent repeats what its server says.
             far = "" if node.config.server_mode else "rpc error making call: "
             reason = f'error broadcasting event to segment "": {refusal}'
-            raise HttpError(f"{far}1 error occurred:\n\t* {reason}\n\n") from None
+            raise AnyServerError(f"{far}1 error occurred:\n\t* {reason}\n\n") from None
         return json_response(to_json(event_dict(event)))
 
     async def list_recent(self, request: Request) -> Response:

@@ -9,7 +9,15 @@ from typing import Any
 
 from apid.core.decoding import ANY, INT, TEXT, TEXT_MAP, UINT64, DecodeError, Struct, decode
 from apid.core.encoding import to_json
-from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError, NotFound, PrefixedBadRequest
+from apid.core.errors import (
+    PERMISSION_DENIED,
+    EndpointError,
+    Forbidden,
+    HttpError,
+    PrefixedBadRequest,
+    ServerBadRequest,
+    ServerNotFound,
+)
 from apid.core.message import JSON, Answer, Request, Response
 from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
@@ -157,10 +165,10 @@ class IntentionEndpoints:
         try:
             found, _, _ = await self._reads.run(lambda txn: intention.get(txn, request.tail), options)
         except QueryError as error:
-            raise PrefixedBadRequest(error.text) from None
+            raise ServerBadRequest(error.text) from None
         row: Intention | None = found.value
         if row is None:
-            raise NotFound("Intention not found")
+            raise ServerNotFound("Intention not found")
         authorizer = self._node.authorizer(request)
         if not (authorizer.intention_read(row.source_name) or authorizer.intention_read(row.destination_name)):
             raise Forbidden(PERMISSION_DENIED)
@@ -170,12 +178,12 @@ class IntentionEndpoints:
         options = self._reads.parse(request)
         sides = request.params.get("by", ())
         if len(sides) != 1:
-            raise HttpError("required query parameter 'by' not set")
+            raise EndpointError("required query parameter 'by' not set")
         if sides[0] not in (SOURCE, DESTINATION):
-            raise HttpError("'by' parameter must be one of 'source' or 'destination'")
+            raise EndpointError("'by' parameter must be one of 'source' or 'destination'")
         names = request.params.get("name", ())
         if not names:
-            raise HttpError("required query parameter 'name' not set")
+            raise EndpointError("required query parameter 'name' not set")
         wanted = [(name, *_namespace_and_name("name", name)) for name in names]
         authorizer = self._node.authorizer(request)
         if not all(not plain or authorizer.intention_read(plain) for _, _, plain in wanted):
@@ -199,7 +207,7 @@ class IntentionEndpoints:
         for side in (SOURCE, DESTINATION):
             values = request.params.get(side, ())
             if len(values) != 1:
-                raise HttpError(f"required query parameter '{side}' not set")
+                raise EndpointError(f"required query parameter '{side}' not set")
             given[side] = values[0]
         source_ns, source = intention.DEFAULT_NAMESPACE, given[SOURCE]
         if source_type == CONSUL_SOURCE:
@@ -305,7 +313,7 @@ def _decoded(request: Request) -> dict[str, Any]:
     try:
         fields: dict[str, Any] = decode(INTENTION, request.body)
     except DecodeError as error:
-        raise HttpError(f"Failed to decode request body: {error}") from None
+        raise EndpointError(f"Failed to decode request body: {error}") from None
     return fields
 
 
@@ -315,5 +323,5 @@ def _namespace_and_name(parameter: str, text: str) -> tuple[str, str]:
     if not slash:
         return intention.DEFAULT_NAMESPACE, text
     if "/" in name:
-        raise HttpError(f"{parameter} {go_quote(text)} is invalid: input can contain at most one '/'")
+        raise EndpointError(f"{parameter} {go_quote(text)} is invalid: input can contain at most one '/'")
     return namespace, name

@@ -164,7 +164,7 @@ class KeyringEndpoints:
             "POST", REMOTE_PATH, b"", headers, body, request.remote_address, REMOTE_PATH.encode(), request.hops
         )
         try:
-            response = await self._node.forwarder.send(message, datacenter)
+            response = await self._node.forwarder.send(message, datacenter, own=True)
             if response.status != 200:
                 raise HttpError(response.body.decode("utf-8", "replace"))
             return _RESULTS.decode(response.body)

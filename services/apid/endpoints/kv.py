@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote_plus
 
-from apid.core.errors import PERMISSION_DENIED, BadRequest, BodyTooLarge, Forbidden, HttpError
+from apid.core.errors import PERMISSION_DENIED, BadRequest, BodyTooLarge, EndpointError, Forbidden
 from apid.core.message import JSON, Answer, Request, Response
 from apid.core.parameters import parse_uint, raw_bytes
 from apid.core.routes import Operation, Route
@@ -208,7 +208,7 @@ def _number(request: Request, name: str) -> int:
     try:
         return parse_uint(request.get(name))
     except ValueError as error:
-        raise HttpError(str(error)) from None
+        raise EndpointError(str(error)) from None
 
 
 def _refuse_conflict(request: Request, *names: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from apid.core.decoding import BOOL, INT, TEXT, TEXT_MAP, TEXTS, UINT64, Struct
 from apid.core.encoding import to_json
-from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError, MethodNotAllowed, NotFound
+from apid.core.errors import PERMISSION_DENIED, Forbidden, HttpError, MethodNotAllowed, ServerNotFound
 from apid.core.message import JSON, Answer, Request, Response
 from apid.core.read_options import DEFAULT
 from apid.core.routes import Operation, Route
@@ -193,7 +193,7 @@ class QueryEndpoints:
         def find(txn: ReadTxn) -> Read[list[PreparedQuery]]:
             found = prepared.get(txn, tail, lambda: self._node.authorizer(request))
             if found.value is None:
-                raise NotFound(QUERY_NOT_FOUND)
+                raise ServerNotFound(QUERY_NOT_FOUND)
             return Read([found.value], found.index, found.topics)
 
         return self._read(request, find)
@@ -204,7 +204,7 @@ class QueryEndpoints:
         try:
             found, leader, contact = await self._reads.run(query, options)
         except (HttpError, QueryError) as error:
-            return refused(error)
+            return refused(self._node, request, error)
         response = json_response(render.queries(found.value))
         response.headers += [(b"X-Consul-Index", b"%d" % (found.index or 1)), leader, contact, LEVELS[options.level]]
         return response
@@ -224,13 +224,13 @@ class QueryEndpoints:
         def find(txn: ReadTxn) -> QueryResult:
             found = prepared.explain(txn, name, lambda: self._node.authorizer(request))
             if found is None:
-                raise NotFound(QUERY_NOT_FOUND)
+                raise ServerNotFound(QUERY_NOT_FOUND)
             return Read(found, 0, ())
 
         try:
             found, leader, contact = await self._reads.run(find, options)
         except (HttpError, QueryError) as error:
-            return refused(error)
+            return refused(self._node, request, error)
         meta = result_meta(leader, contact, options.level)
         response = json_response(to_json({"Query": render.query_dict(found.value), **meta}))
         response.headers += [(b"X-Consul-Index", b"1"), leader, contact, LEVELS[options.level]]

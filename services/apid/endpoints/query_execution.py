@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from apid.core.encoding import to_json
-from apid.core.errors import HttpError, NotFound
+from apid.core.errors import CALL_PREFIX, EndpointError, HttpError, NotFound, ServerNotFound
 from apid.core.message import FAILED_META, Request, Response, text_response
 from apid.core.parameters import parse_bool, parse_int
 from apid.core.read_options import ReadRequest
@@ -23,8 +23,8 @@ from apid.node.datacenters import datacenters_by_distance
 from apid.node.reading import (
     KNOWN_LEADER,
     LEVELS,
-    QUERY_ERROR_STATUS,
     QueryResult,
+    as_http_error,
     json_response,
 )
 from lictor.state import render
@@ -53,12 +53,10 @@ class _Remote(msgspec.Struct):
 _decode_remote = msgspec.json.Decoder(_Remote).decode
 
 
-def refused(error: HttpError | QueryError) -> Response:
+def refused(node: Node, request: Request, error: HttpError | QueryError) -> Response:
     """A read's failure; every one but a missing query shows (empty) meta data."""
-    if isinstance(error, NotFound):
-        return text_response(404, str(error))
-    status = error.status if isinstance(error, HttpError) else QUERY_ERROR_STATUS.get(error.kind, 500)
-    return text_response(status, str(error), list(FAILED_META))
+    status, text = as_http_error(error).after_calls(node.reads.calls(request, True))
+    return text_response(status, text, None if status == NotFound.status else list(FAILED_META))
 
 
 def take_limit(request: Request) -> int:
@@ -69,7 +67,7 @@ def take_limit(request: Request) -> int:
     try:
         return parse_int(text)
     except ValueError as error:
-        raise HttpError(f"Bad limit: {error}") from None
+        raise EndpointError(f"Bad limit: {error}") from None
 
 
 def result_meta(leader: tuple[bytes, bytes], contact: tuple[bytes, bytes], level: str) -> Meta:
@@ -107,7 +105,7 @@ class Execution:
         def find(txn: ReadTxn) -> QueryResult:
             query = prepared.resolve(txn, name)
             if query is None:
-                raise NotFound(QUERY_NOT_FOUND)
+                raise ServerNotFound(QUERY_NOT_FOUND)
             items = self._local(txn, request, query, connect)
             near = near_node(node, request, txn, query.service["Near"])
             if near:
@@ -119,8 +117,9 @@ class Execution:
         except (HttpError, QueryError) as error:
             if options.cached and isinstance(error, NotFound):
                 # Through the agent's cache a missing query is a failure as any other.
-                return text_response(500, str(error), list(FAILED_META))
-            return refused(error)
+                text = CALL_PREFIX * node.reads.calls(request, True) + str(error)
+                return text_response(500, text, list(FAILED_META))
+            return refused(self._node, request, error)
         query: PreparedQuery
         query, items = found.value
         meta = result_meta(leader, contact, options.level)
@@ -155,7 +154,7 @@ class Execution:
                 lambda txn: Read(self._local(txn, request, query, connect), 0, ()), options
             )
         except (HttpError, QueryError) as error:
-            return refused(error)
+            return refused(self._node, request, error)
         items: list[Instance] = found.value
         nodes = render.query_instances(items[:limit] if limit > 0 else items)
         return _response(query, nodes, self._node.config.datacenter, 0, result_meta(leader, contact, options.level))
@@ -181,7 +180,8 @@ class Execution:
             tried += 1
             response = None
             try:
-                response = await node.forwarder.send(_remote_request(request, query, limit, connect), datacenter)
+                message = _remote_request(request, query, limit, connect)
+                response = await node.forwarder.send(message, datacenter, own=True)
                 if response.status != 200:
                     raise HttpError(response.body.decode("utf-8", "replace"))
                 answered = _decode_remote(response.body)
@@ -200,7 +200,7 @@ def _connect(request: Request) -> bool:
     try:
         return parse_bool(text)
     except ValueError as error:
-        raise HttpError(f"Error parsing 'connect' value: {error}") from None
+        raise EndpointError(f"Error parsing 'connect' value: {error}") from None
 
 
 def _remote_request(request: Request, query: PreparedQuery, limit: int, connect: bool) -> Request:

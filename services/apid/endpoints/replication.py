@@ -199,7 +199,7 @@ class ReplicationEndpoints:
         target = path.encode() + b"?" + query
         message = Request(request.method, path, query, headers, request.body, "", target)
         try:
-            return await node.forwarder.send(message, node.config.primary_datacenter)
+            return await node.forwarder.send(message, node.config.primary_datacenter, own=True)
         except NoPathToDatacenter as error:
             return text_response(UNREACHABLE_STATUS, str(error))
         except HttpError as error:

@@ -37,7 +37,9 @@ RIGHTS_TOPICS = (topics.ACL_TOKENS, topics.ACL_POLICIES, topics.ACL_ROLES)
 class Servers(Protocol):
     """The way to servers (`Forwarder`)."""
 
-    async def send(self, request: Request, datacenter: str = "", patient: bool = True) -> Response: ...
+    async def send(
+        self, request: Request, datacenter: str = "", patient: bool = True, own: bool = False
+    ) -> Response: ...
 
 
 class Access:
@@ -232,10 +234,10 @@ class Access:
         ticket.refused = ticket.grant is None
 
     def _ask_server(self, request: Request) -> Awaitable[Response]:
-        return self._servers.send(request, patient=False)
+        return self._servers.send(request, patient=False, own=True)
 
     def _ask_primary(self, request: Request) -> Awaitable[Response]:
-        return self._servers.send(request, self.config.primary_datacenter, patient=False)
+        return self._servers.send(request, self.config.primary_datacenter, patient=False, own=True)
 
     async def _confirm(self, ticket: Ticket) -> None:
         """Makes sure that the local state is as new as the request. Errors: NoLeader."""

@@ -252,7 +252,7 @@ class AutoEncrypt:
         target = path.encode() + (b"?" + query if query else b"")
         message = Request(method, path, query, headers, body, "", target, 0)
         message.internal = True
-        response = await self._forwarder.send(message)
+        response = await self._forwarder.send(message, own=True)
         if response.status != 200:
             raise HttpError(response.body.decode("utf-8", "replace"), response.status)
         return response

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from apid.core.dispatcher import READING_METHODS, log_failure
-from apid.core.errors import HttpError, NoPathToDatacenter, NoServers
+from apid.core.errors import AnyServerError, HttpError, NoPathToDatacenter, NoServers
 from apid.core.message import AGENT_HEADER, FAILED_META, HeaderList, Request, Response, text_response
 from apid.core.routes import Operation
 from apid.core.translation import translated, translated_execution
 from apid.node.agent_tokens import AgentTokens
 from apid.node.batching import StreamDown
+from apid.node.calls import calls_of_passed_on
 from apid.node.gossip import Gossip, Members
 from apid.node.server_link import ServerLink
 from apid.node.servers import ServerList, api_address
@@ -111,26 +112,30 @@ class Forwarder:
         try:
             return await self.send(request, datacenter)
         except HttpError as error:
-            log_failure(request, error, error.status)
+            status, text = error.after_calls(request.calls)
+            log_failure(request, text, status)
             headers = list(FAILED_META) if operation.meta_on_error else None
-            return text_response(error.status, str(error), headers)
+            return text_response(status, text, headers)
 
-    async def send(self, request: Request, datacenter: str = "", patient: bool = True) -> Response:
+    async def send(self, request: Request, datacenter: str = "", patient: bool = True, own: bool = False) -> Response:
         """The answer of a server of the datacenter (own one when empty). Errors: HttpError.
 
-        Unless `patient`, each server is tried once only.
+        Unless `patient`, each server is tried once only. `own`: a question of ours, not the client's: refusals come as
+        the server gives them.
         """
-        return await self._send(request, datacenter, self._call, patient)
+        return await self._send(request, datacenter, self._call, patient, own)
 
     async def send_endless(self, request: Request, datacenter: str = "") -> Response:
         """The same for an answer without end: its stream breaks off with HttpError when the server is lost."""
-        return await self._send(request, datacenter, self._call_endless)
+        return await self._send(request, datacenter, self._call_endless, own=True)
 
-    async def _send(self, request: Request, datacenter: str, call: Call, patient: bool = True) -> Response:
+    async def _send(
+        self, request: Request, datacenter: str, call: Call, patient: bool = True, own: bool = False
+    ) -> Response:
         if request.hops >= MAX_HOPS:
             raise HttpError("request was passed on too often")
-        own = not datacenter or datacenter == self._datacenter or not self._server_mode
-        if own:
+        here = not datacenter or datacenter == self._datacenter or not self._server_mode
+        if here:
             servers = self._local_servers
             if not servers:
                 raise NoServers()
@@ -141,16 +146,17 @@ class Forwarder:
             _CLIENT_REQUESTS.increment()
         self._maybe_rebalance()
         message = self._message(request)
+        message.calls = 0 if own else calls_of_passed_on(request)
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + (self._hold_timeout_s if own and patient else 0.0)
+        deadline_s = loop.time() + (self._hold_timeout_s if here and patient else 0.0)
         while True:
             response, failure = await self._ask_in_turn(servers, message, request, call)
             if response is not None:
                 break
             if loop.time() >= deadline_s:
-                if own:
+                if here:
                     raise HttpError(f"rpc error getting client: failed to get conn: {failure}")
-                raise HttpError(REMOTE_UNREACHABLE)
+                raise AnyServerError(REMOTE_UNREACHABLE)
             await asyncio.sleep(self._random.uniform(0, self._hold_timeout_s / HOLD_JITTER_FRACTION))
         if self._translate and not request.internal:
             self._translate_answer(request, response, datacenter)
@@ -219,7 +225,7 @@ class Forwarder:
         if servers:
             return servers
         if datacenter in self._gossip.wan.datacenters():
-            raise HttpError(REMOTE_UNREACHABLE)
+            raise AnyServerError(REMOTE_UNREACHABLE)
         raise NoPathToDatacenter()
 
     def _message(self, request: Request) -> forward_pb2.HttpRequest:

@@ -206,7 +206,7 @@ class Leaves:
         message = Request(method, path, query, request.headers, body, request.remote_address, target, request.hops)
         message.internal = True
         if not self._node.config.server_mode:
-            response = await self._node.forwarder.send(message)
+            response = await self._node.forwarder.send(message, own=True)
         else:
             response = await self._own(message)
         if response.status == TooManyRequests.status:

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
 from apid.core.dispatcher import log_failure
-from apid.core.errors import HttpError
+from apid.core.errors import BadRequest, Forbidden, HttpError, ServerNotFound
 from apid.core.message import (
     CONTACT_NOW,
     FAILED_META,
@@ -28,6 +28,7 @@ from apid.core.message import (
 )
 from apid.core.read_options import INDEX_WAIT_FRACTION, ReadRequest, parse_read, wait_limit_ns
 from apid.node.access import Access
+from apid.node.calls import calls_before
 from apid.node.consensus import Consensus
 from apid.node.query_cache import CacheState, QueryCache
 from apid.node.state import Changes, StateReader
@@ -41,6 +42,11 @@ from lictor.state.store import ReadTxn
 KNOWN_LEADER = (b"X-Consul-Knownleader", b"true")
 LEVELS = {level: (b"X-Consul-Effective-Consistency", level.encode()) for level in ("leader", "stale", "consistent")}
 QUERY_ERROR_STATUS = {"invalid": 500, "bad-request": 400, "denied": 403, "not-found": 404}
+_QUERY_ERRORS: dict[str, type[HttpError]] = {
+    "bad-request": BadRequest,
+    "denied": Forbidden,
+    "not-found": ServerNotFound,
+}
 # Consul's names of what its cache holds (Consul 1.7: agent/cache-types), by the beginning of the path.
 CACHED_KINDS = (
     ("/v1/health/service/", "health-services"),
@@ -102,6 +108,7 @@ class Reads:
         self._state = state
         self._changes = changes
         self._consensus = consensus
+        self.calls = calls_before(state, config.server_mode)
         self._cache = QueryCache()
         self._random = random.Random()
         self._access = access
@@ -140,7 +147,7 @@ class Reads:
                         seen = [txn.get(key) for key in version_keys]
                     response = _respond(result, render, style, options.level, KNOWN_LEADER, CONTACT_NOW)
                 except (HttpError, QueryError) as error:
-                    return _refuse(request, error, style)
+                    return self.refuse(request, error, style)
                 if seen and seen[0] is not None and not options.consistent:
                     fresh = _freshness(state, version_keys, seen)
                     response.fresh = fresh if self._access is None else self._access.while_granted(request, fresh)
@@ -158,10 +165,17 @@ class Reads:
                 result, leader, contact = await self.run(query, options)
             response = _respond(result, render, style, options.level, leader, contact)
         except (HttpError, QueryError) as error:
-            return _refuse(request, error, style)
+            return self.refuse(request, error, style)
         if cache_state is not None:
             self._note_cache(request, response, cache_state)
         return response
+
+    def refuse(self, request: Request, error: HttpError | QueryError, style: ReadStyle) -> Response:
+        """The answer to a reading request that failed."""
+        refusal = as_http_error(error)
+        status, text = refusal.after_calls(self.calls(request, refusal.by_leader))
+        log_failure(request, text, status)
+        return text_response(status, text, list(FAILED_META) if style.meta_on_error else None)
 
     def note_cache(self, request: Request, response: Response, options: ReadRequest) -> None:
         """The cache headers of an answer that does not come from a query."""
@@ -257,6 +271,11 @@ class Reads:
         return index
 
 
+def as_http_error(error: HttpError | QueryError) -> HttpError:
+    """A failed read as the error that it is answered with."""
+    return error if isinstance(error, HttpError) else _QUERY_ERRORS.get(error.kind, HttpError)(error.text)
+
+
 def _respond(
     result: QueryResult,
     render: Render,
@@ -270,12 +289,6 @@ def _respond(
     if style.show_level:
         response.headers.append(LEVELS[level])
     return response
-
-
-def _refuse(request: Request, error: HttpError | QueryError, style: ReadStyle) -> Response:
-    status = error.status if isinstance(error, HttpError) else QUERY_ERROR_STATUS.get(error.kind, 500)
-    log_failure(request, error, status)
-    return text_response(status, str(error), list(FAILED_META) if style.meta_on_error else None)
 
 
 def _freshness(state: StateReader, keys: tuple[bytes, ...], versions: list[bytes | None]) -> Callable[[], bool]:
