@@ -98,9 +98,9 @@ class KeyringEndpoints:
         key = _body(KEYRING, request).get("Key", "") if request.method != "GET" else ""
         relay_factor = _relay_factor(request)
         _check_local_only(request)
-        self._require(request, request.method)
         if not self._node.config.server_mode:
             raise HttpError("keyring operations must run against a server node")
+        self._require(request, request.method)
         others = datacenters_by_distance(self._node)[1:]
         try:
             BASE64.take(key, "")
