@@ -130,7 +130,6 @@ class Apid:
         self._for_strangers: grpc.aio.Server | None = None
         """Behind the forward port for agents that have no certificate yet."""
         self._auto_encrypt: AutoEncrypt | None = None
-        self._renewing: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Serves until a signal or the supervisor ends it; the process's exit code."""
@@ -225,7 +224,7 @@ class Apid:
                 encryption,
                 node.gossip,
                 node.forwarder,
-                lambda: self._config.acl.tokens.agent or self._config.acl.tokens.default,
+                lambda: node.tokens.agent,
                 self._certificates_changed,
             )
 
@@ -247,7 +246,7 @@ class Apid:
         await self._http.listen(sockets)
         if secure_sockets and (encryption := self._node.encryption) is not None:
             handshake_timeout_s = self._config.limits.https_handshake_timeout_ns / 1e9
-            await self._http.listen(secure_sockets, encryption.https(), handshake_timeout_s)
+            await self._http.listen(secure_sockets, encryption.https, handshake_timeout_s)
 
     def _open(self, addresses: Iterable[str], port: int) -> list[socket.socket]:
         """A port is shared by all workers, a Unix socket has one owner."""
@@ -288,7 +287,7 @@ class Apid:
 
     async def _behind_tls(self, server: grpc.aio.Server) -> Callable[[int], int]:
         """Puts the server behind what ends TLS on the forward port; how to open that."""
-        from apid.node.auto_encrypt import FIRST_SIGN_PATH
+        from apid.node.leaves import FIRST_SIGN_PATH
 
         encryption = self._node.encryption
         assert encryption is not None
@@ -361,14 +360,9 @@ class Apid:
         return ""
 
     def _certificates_changed(self) -> None:
-        """What clients see is renewed; everything else asks for each connection anyway."""
-        encryption = self._node.encryption
-        assert encryption is not None
+        """gRPC is told; everything else asks for each connection anyway."""
         if self._public_tls is not None:
             self._public_tls.reload()
-        task = asyncio.get_running_loop().create_task(self._http.renew(encryption.https()))
-        self._renewing.add(task)
-        task.add_done_callback(self._renewing.discard)
 
     async def _stop(self) -> None:
         node = self._node

@@ -1,6 +1,7 @@
 """HTTPS: certificates, client certificates, versions, cipher suites, reload."""
 
 import json
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -117,3 +118,13 @@ def test_an_agent_with_an_https_port_and_no_certificate_runs_and_refuses_handsha
             get(port, "/v1/status/leader", ssl._create_unverified_context())
         assert isinstance(refusal.value.reason, ssl.SSLError)
         assert agent.get("/v1/status/leader")
+
+
+def test_plain_http_on_the_https_port_is_told_so(secure: tuple[Agent, int]) -> None:
+    _, port = secure
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n\r\n")
+        received = b""
+        while part := connection.recv(1000):
+            received += part
+    assert received == b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"

@@ -285,3 +285,12 @@ async def test_other_suites_are_refused(world: World) -> None:
             continue
         assert good, (version, cipher)
         assert await exchanged(reader, writer, PLAIN_GREETING) == PLAIN_GREETING
+
+
+async def test_who_is_refused_is_told_why_in_the_handshake(world: World) -> None:
+    world.open(world.settings("server.bj.consul", verify_incoming=True))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError, match="ALERT"):
+        await asyncio.open_connection(HOST, world.port, ssl=context)

@@ -289,6 +289,8 @@ def _check(config: RuntimeConfig, authorities: Authorities, pair: KeyPair | None
         raise TlsError(
             f"TLSMinVersion: value {tls.min_version} not supported, please specify one of [{', '.join(VERSIONS)}]"
         )
+    if tls.cipher_suites and len(missing_suites(tls)) == len(tls.cipher_suites):
+        raise TlsError(f"this system has none of tls_cipher_suites: {','.join(tls.cipher_suites)}")
     if tls.verify_outgoing and not authorities:
         raise TlsError("VerifyOutgoing set, and no CA certificate provided!")
     if not (tls.verify_incoming or tls.verify_incoming_rpc or tls.verify_incoming_https):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lictor.tls.faults import described
+from lictor.tls.layer import TlsLayer
 from lictor.tls.quiet import QuietLog
 from lictor.tls.relay import Relay
 
@@ -27,7 +28,6 @@ INSECURE_TLS = 0x07
 """Consul 1.7: pool.RPCTLSInsecure."""
 BACKLOG = 1024
 ACCEPT_BATCH = 64
-SHUTDOWN_TIMEOUT_S = 1.0
 OUT_OF_DESCRIPTORS_PAUSE_S = 0.2
 
 log = logging.getLogger("agent.server.rpc")
@@ -165,17 +165,17 @@ class GuardedPort:
         inside, context = self._destination(first)
         if first == INSECURE_TLS:
             connection.recv(1)
+        # From here on the loop has the socket.
+        connection = socket.socket(fileno=connection.detach())
         if context is None:
             await loop.connect_accepted_socket(lambda: relay.near, connection)
         else:
-            transport, _ = await loop.connect_accepted_socket(
-                lambda: relay.near,
-                connection,
-                ssl=context,
-                ssl_handshake_timeout=max(deadline_s - loop.time(), 0.1),
-                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-            )
-            self._admit(first, transport)
+            left_s = max(deadline_s - loop.time(), 0.1)
+            shaken: asyncio.Future[None] = loop.create_future()
+            layer = TlsLayer(context, relay.near, left_s, lambda error: _settle(shaken, error))
+            await loop.connect_accepted_socket(lambda: layer, connection)
+            await shaken
+            self._admit(first, relay.near.transport)
         await loop.create_unix_connection(lambda: relay.far, inside)
 
     def _destination(self, first: int) -> tuple[str, ssl.SSLContext | None]:
@@ -197,6 +197,15 @@ class GuardedPort:
         certificate = transport.get_extra_info("ssl_object").getpeercert()
         if certificate and (fault := self._admits(certificate)):
             raise Refused(fault)
+
+
+def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
 
 
 async def _first_byte(connection: socket.socket) -> int | None:

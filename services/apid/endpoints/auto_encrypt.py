@@ -10,8 +10,8 @@ from apid.core.errors import HttpError, PrefixedBadRequest
 from apid.core.message import Request, Response
 from apid.core.routes import Operation, Route
 from apid.endpoints.connect_ca import CONNECT_OFF, SIGNING_REQUEST, ConnectCaEndpoints, roots_and_cluster
-from apid.node.auto_encrypt import FIRST_SIGN_PATH
 from apid.node.context import Node
+from apid.node.leaves import FIRST_SIGN_PATH
 from apid.node.reading import json_response
 from lictor.state import render
 

@@ -24,7 +24,7 @@ from apid.node.batching import StreamDown
 from apid.node.encryption import Encryption
 from apid.node.forwarding import Forwarder
 from apid.node.gossip import Gossip
-from apid.node.leaves import HARD_EXPIRY, ROOT_CHANGE_SPREAD_S, ROOTS_PATH, SIGN_PATH, SOFT_EXPIRY
+from apid.node.leaves import FIRST_SIGN_PATH, HARD_EXPIRY, ROOT_CHANGE_SPREAD_S, ROOTS_PATH, SIGN_PATH, SOFT_EXPIRY
 from apid.node.server_link import ServerLink
 from apid.node.servers import api_address
 from lictor.config.runtime import RuntimeConfig
@@ -33,7 +33,6 @@ from lictor.pb.lictor.v1 import forward_pb2
 from lictor.tls.grant import Grant
 from lictor.tls.material import TlsError
 
-FIRST_SIGN_PATH = "/v1/internal/auto_encrypt/sign"
 UNKNOWN_TRUST_DOMAIN = "dummy.trustdomain"
 OWN_DNS_NAMES = ("localhost",)
 OWN_ADDRESSES = ("127.0.0.1", "::1")

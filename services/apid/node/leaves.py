@@ -32,6 +32,8 @@ ROOT_CHANGE_SPREAD_S = 30.0
 ROOTS_WAIT_S = 60
 ROOTS_PATH = "/v1/connect/ca/roots"
 SIGN_PATH = "/v1/internal/connect/ca/sign"
+FIRST_SIGN_PATH = "/v1/internal/auto_encrypt/sign"
+"""For agents that have no certificate to show yet."""
 NO_SUBJECT = "URI must be either service or agent"
 
 Own = Callable[[Request], Awaitable[Response]]

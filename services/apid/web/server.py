@@ -7,8 +7,10 @@ is generated from the same routes.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.config import Config
@@ -17,6 +19,8 @@ from uvicorn.server import ServerState
 from apid.core.dispatcher import Dispatcher
 from apid.web.limits import EXPIRY_INTERVAL_S
 from apid.web.protocol import Answering, Connection, Lane
+
+log = logging.getLogger("agent.http")
 
 # Go's server keeps idle connections for ever; so long is as good.
 KEEP_ALIVE_S = 24 * 3600
@@ -52,44 +56,28 @@ class HttpServer:
         self._config.load()
         self._state = ServerState()
         self._servers: list[asyncio.Server] = []
-        self._secured: list[tuple[socket.socket, asyncio.Server]] = []
-        """Those over TLS, each with a socket that keeps its port open while it is replaced."""
-        self._handshake_timeout_s = 5.0
         self._expiry_task: asyncio.Task[None] | None = None
 
     async def listen(
-        self, sockets: list[socket.socket], tls: ssl.SSLContext | None = None, handshake_timeout_s: float = 5.0
+        self,
+        sockets: list[socket.socket],
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        handshake_timeout_s: float = 5.0,
     ) -> None:
-        """Accepts connections on listening sockets, over TLS when a context is given."""
-        self._handshake_timeout_s = handshake_timeout_s
-        for listener in sockets:
-            if tls is None:
-                self._servers.append(await self._serve(listener, {}))
-            else:
-                self._secured.append((listener, await self._serve_secured(listener, tls)))
-        if self._expiry_task is None:
-            self._expiry_task = asyncio.get_running_loop().create_task(self._expire_slow())
-
-    async def renew(self, tls: ssl.SSLContext) -> None:
-        """New connections on the secured ports use this context from now on; open ones stay as they are."""
-        for number, (listener, server) in enumerate(self._secured):
-            self._secured[number] = (listener, await self._serve_secured(listener, tls))
-            server.close()
-
-    async def _serve_secured(self, listener: socket.socket, tls: ssl.SSLContext) -> asyncio.Server:
-        # A server closes its socket when it ends, but the port is to stay open.
-        secured = {"ssl": tls, "ssl_handshake_timeout": self._handshake_timeout_s}
-        return await self._serve(listener.dup(), secured)
-
-    async def _serve(self, listener: socket.socket, secured: dict[str, Any]) -> asyncio.Server:
+        """Accepts connections on listening sockets; over TLS when there is what makes each connection's context."""
         loop = asyncio.get_running_loop()
 
         def connect() -> asyncio.Protocol:
             return Connection(self.lane, self._config, self._state, loop)
 
-        if listener.family == socket.AF_UNIX:
-            return await loop.create_unix_server(connect, sock=listener, **secured)
-        return await loop.create_server(connect, sock=listener, **secured)
+        made = connect if tls is None else _secured(connect, tls, handshake_timeout_s)
+        for listener in sockets:
+            if listener.family == socket.AF_UNIX:
+                self._servers.append(await loop.create_unix_server(made, sock=listener))
+            else:
+                self._servers.append(await loop.create_server(made, sock=listener))
+        if self._expiry_task is None:
+            self._expiry_task = loop.create_task(self._expire_slow())
 
     async def _expire_slow(self) -> None:
         loop = asyncio.get_running_loop()
@@ -107,9 +95,6 @@ class HttpServer:
         """Closes the sockets, gives answers that are due a moment to go out, then closes what is left."""
         for server in self._servers:
             server.close()
-        for listener, server in self._secured:
-            server.close()
-            listener.close()
         for connection in self.connections():
             connection.shutdown()
         if self._state.connections:
@@ -118,3 +103,17 @@ class HttpServer:
             connection.transport.abort()
         if self._expiry_task is not None:
             self._expiry_task.cancel()
+
+
+def _secured(
+    connect: Callable[[], asyncio.Protocol], tls: Callable[[], ssl.SSLContext], handshake_timeout_s: float
+) -> Callable[[], asyncio.Protocol]:
+    """The same over TLS."""
+    from lictor.tls.faults import described
+    from lictor.tls.layer import TlsLayer
+
+    def ended(error: BaseException | None) -> None:
+        if error is not None:
+            log.debug("TLS handshake error: error=%s", described(error))
+
+    return lambda: TlsLayer(tls(), connect(), handshake_timeout_s, ended)

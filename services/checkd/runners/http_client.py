@@ -15,7 +15,6 @@ import httptools
 
 from checkd.core.output import OutputRing
 from checkd.runners.dialing import DialError, dial_tcp, dial_unix
-from lictor.tls.faults import described
 
 MAX_HEADER_BYTES = 256 * 1024
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -154,6 +153,8 @@ async def exchange(endpoint: Endpoint, request: bytes, expects_body: bool, limit
         )
         return await protocol.answer
     except ssl.SSLError as error:
+        from lictor.tls.faults import described
+
         raise HttpError(described(error)) from None
     except OSError as error:
         raise DialError(f"tls handshake: {error}") from None
