@@ -6,7 +6,7 @@ import sys
 PROGRAM = """
 import sys
 import apid.driver, apid.endpoints.table, checkd.main, gossipd.main, raftd.main, lictor.agent.main
-print(*sorted(name for name in sys.modules if name.startswith("lictor.tls.") or name == "cryptography"))
+print(*sorted(name for name in sys.modules if name.startswith("lictor.tls.")))
 """
 
 
