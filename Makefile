@@ -40,6 +40,14 @@ run: build ## build, then one server agent with HTTP, DNS and the web page
 lab: build ## the walk-through's cluster (3 servers in BJ, 1 in SH) on test hosts of its own
 	$(BIN)/python tools/lab.py
 
+.PHONY: compose-lab
+compose-lab: build ## the same with a web service and nginx, in containers (needs docker and docker-compose)
+	@$(BIN)/python tools/compose_lab.py
+
+.PHONY: compose-lab-down
+compose-lab-down: ## end it and remove its data
+	@$(BIN)/python tools/compose_lab.py --down
+
 .PHONY: test
 test: build ## build and all tests but those of `make compat`
 	$(BIN)/python -m pytest $(TESTS)
