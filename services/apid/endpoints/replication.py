@@ -195,8 +195,10 @@ class ReplicationEndpoints:
             return text_response(NO_TOKEN_STATUS, NO_TOKEN)
         headers: HeaderList = [(b"x-consul-token", token.encode())] if token else []
         path = PRIMARY_PATH + request.tail
-        query = request.query + b"&stale" if request.query else b"stale"
-        target = path.encode() + b"?" + query
+        # Whoever waits for a change may be answered by any server. The first answer has to be as new as can be: from a
+        # server that is behind it would take back what the last one had.
+        query = request.query + b"&stale" if request.has("index") else request.query
+        target = path.encode() + (b"?" + query if query else b"")
         message = Request(request.method, path, query, headers, request.body, "", target)
         try:
             return await node.forwarder.send(message, node.config.primary_datacenter, own=True)

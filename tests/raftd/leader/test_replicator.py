@@ -196,6 +196,21 @@ def test_an_older_snapshot_in_the_primary_is_followed_although_its_indexes_are_o
     assert {key: row.body for key, row in rows.items()} == {("service-defaults", "web"): {"Protocol": "http"}}
 
 
+def test_a_server_that_is_behind_takes_nothing_back() -> None:
+    """Its old index gives it away; what the primary datacenter has now is asked for."""
+
+    class Lagging(Primary):
+        async def listed(self, kind: str, index: int) -> tuple[bytes, int]:
+            body, now = await super().listed(kind, index)
+            return (msgspec.msgpack.encode([]), 3) if index else (body, now)
+
+    local, primary = Local(), Lagging(intention(0), index=9)
+    assert round_of(kinds.INTENTION_KIND, primary, local) == 9
+    assert round_of(kinds.INTENTION_KIND, primary, local, 9) == 9
+    assert primary.asked == [0, 9, 0]
+    assert len(local.proposed) == 1 and local.rows(kinds.INTENTION_KIND)
+
+
 states = st.dictionaries(st.integers(0, 5), st.sampled_from("abc"), max_size=6)
 
 

@@ -60,7 +60,8 @@ class Primary:
         self._daemon = DaemonChannel(data_dir, "apid")
 
     async def listed(self, kind: str, index: int) -> tuple[bytes, int]:
-        """The encoded list of a kind and its index; with an index once the list has passed it, or after minutes."""
+        """The encoded list of a kind and its index: as it is now; with an index once it has passed that, or after
+        minutes, by then perhaps from a server that is behind."""
         query = f"index={index}" if index else ""
         answer = await self._ask("GET", kind, query, timeout_s=BLOCKING_TIMEOUT_S if index else CALL_TIMEOUT_S)
         return answer.body, _index_of(answer)

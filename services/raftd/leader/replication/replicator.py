@@ -101,7 +101,10 @@ class Replicator:
         if self._fetch is not None:
             self._fetch.since(started_s)
         if index < last_index:
+            # An archive was restored there, or the server that answered is behind: ask again without a limit, which
+            # is answered by the state as it is.
             self._log.warning("remote index moved backwards, forcing a full sync: from=%d to=%d", last_index, index)
+            body, index = await self._source.listed(kind.name, 0)
         started_s = time.perf_counter()
         try:
             await self._take_over({kind.key(row): row for row in self._decoded(body)})
