@@ -83,16 +83,13 @@ class Federation:
     def __init__(self, folder: Path) -> None:
         server = ("-server", "-bootstrap-expect=1")
         self.bj = make_agent(folder / "bj", "bj1", *server, config=config("bj", master=MASTER))
-        self.sh = make_agent(folder / "sh", "sh1", *server, datacenter="sh", config=config("sh", replication=WEAK))
+        self.sh = make_agent(folder / "sh", "sh1", *server, datacenter="sh", config=config("sh"))
         self.sh.argv += [f"-retry-join-wan=127.0.0.1:{self.bj.ports['serf_wan']}"]
 
-    def give_strong_token(self) -> None:
-        """The secondary datacenter's agent starts again with the token that may see secrets."""
-        path = self.sh.folder / "own.json"
-        path.write_text(path.read_text().replace(WEAK, STRONG))
-        self.sh.kill()
-        self.sh.start()
-        settled(self.sh)
+    def give(self, token: str) -> None:
+        """Hands the secondary datacenter's agent the token to ask the primary one with."""
+        status, answer = ask(self.sh, "PUT", "/v1/agent/token/replication", body={"Token": token})
+        assert status == 200, answer
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +125,19 @@ def test_the_primary_datacenter_takes_nothing_over(federation: Federation) -> No
     }
 
 
+def test_without_a_token_nothing_is_asked_and_no_token_made(federation: Federation) -> None:
+    sh = federation.sh
+    wait_until("the agent knows its rights", lambda: ask(sh, "GET", "/v1/agent/self")[0] == 200)
+    shown = status_of(sh)
+    assert (shown["Enabled"], shown["Running"], shown["LastSuccess"]) == (True, True, ZERO_TIME)
+    assert ask(sh, "PUT", "/v1/acl/token", body={"Local": True})[1].endswith("Local tokens are disabled")
+    answer = ask(sh, "GET", "/v1/acl/auth-methods")
+    assert answer == (500, "Token replication is required for auth methods to function")
+
+
 def test_a_token_that_may_not_see_secrets_brings_policies_but_no_tokens(federation: Federation) -> None:
     sh = federation.sh
+    federation.give(WEAK)
     wait_until("the error", lambda: status_of(sh)["LastError"] != ZERO_TIME)
     wait_until("the policies", lambda: status_of(sh)["ReplicatedIndex"] > 0)
     shown = status_of(sh)
@@ -139,7 +147,7 @@ def test_a_token_that_may_not_see_secrets_brings_policies_but_no_tokens(federati
 
 
 def test_policies_roles_and_tokens_come_change_and_go(federation: Federation) -> None:
-    federation.give_strong_token()
+    federation.give(STRONG)
     bj, sh = federation.bj, federation.sh
     wait_until("the tokens", lambda: ask(sh, "GET", "/v1/acl/token/self")[0] == 200)
     policy = made(bj, "/v1/acl/policy", Name="ro", Rules='key_prefix "" { policy = "read" }')
@@ -183,6 +191,10 @@ def test_without_the_primary_datacenter_what_was_taken_over_goes_on_counting(fed
     bj, sh = federation.bj, federation.sh
     token = made(bj, "/v1/acl/token", Description="last", Policies=[{"Name": "rw"}])["SecretID"]
     wait_until("the token", lambda: ask(sh, "GET", "/v1/acl/token/self", token)[0] == 200)
+    path = sh.folder / "own.json"
+    configured = json.loads(path.read_text())
+    configured["acl"]["tokens"]["replication"] = STRONG
+    path.write_text(json.dumps(configured))
     bj.kill()
     sh.kill()
     sh.start()

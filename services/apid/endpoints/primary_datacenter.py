@@ -45,5 +45,6 @@ def without_datacenter(request: Request) -> Request:
         request.hops,
     )
     sent.internal = request.internal
+    sent.calls = request.calls
     sent.tail = request.tail
     return sent

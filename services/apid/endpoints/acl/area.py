@@ -107,8 +107,22 @@ class AclArea:
 
     def _need_own_tokens(self) -> None:
         """Auth methods make local tokens. Errors: HttpError where a datacenter has none."""
-        if self._node.config.server_mode and not self._local_tokens:
+        if self._lacks_own_tokens:
             raise HttpError(REPLICATION_NEEDED)
+
+    @property
+    def _lacks_own_tokens(self) -> bool:
+        return self._node.config.server_mode and not self._local_tokens
+
+    def _own_tokens_elsewhere(self, request: Request) -> Awaitable[Response] | None:
+        """Like `_reader_elsewhere`, for what only datacenters with local tokens have."""
+        return self._refused_reader(request) if self._lacks_own_tokens else self._reader_elsewhere(request)
+
+    async def _refused_reader(self, request: Request) -> Response:
+        """A read's refusal, with empty meta data."""
+        error = HttpError(REPLICATION_NEEDED)
+        log_failure(request, error, error.status)
+        return text_response(error.status, str(error), list(FAILED_META))
 
     # ----------------------------------------------------------------------------------------------------- rights
 

@@ -80,8 +80,7 @@ class AuthMethodEndpoints(AclArea):
 
     async def list_all(self, request: Request) -> Response:
         options = self._options(request)
-        self._need_own_tokens()
-        if (elsewhere := self._reader_elsewhere(request)) is not None:
+        if (elsewhere := self._own_tokens_elsewhere(request)) is not None:
             return await elsewhere
         return await self._read(request, acl.auth_methods, _listed, options)
 
@@ -89,8 +88,7 @@ class AuthMethodEndpoints(AclArea):
         if not request.tail:
             raise PrefixedBadRequest("Missing auth method name")
         options = self._options(request)
-        self._need_own_tokens()
-        if (elsewhere := self._reader_elsewhere(request)) is not None:
+        if (elsewhere := self._own_tokens_elsewhere(request)) is not None:
             return await elsewhere
         return await self._read(request, lambda txn: acl.auth_method(txn, request.tail), _shown, options)
 

@@ -85,8 +85,7 @@ class BindingRuleEndpoints(AclArea):
 
     async def list_all(self, request: Request) -> Response:
         options = self._options(request)
-        self._need_own_tokens()
-        if (elsewhere := self._reader_elsewhere(request)) is not None:
+        if (elsewhere := self._own_tokens_elsewhere(request)) is not None:
             return await elsewhere
         method = request.get("authmethod")
         return await self._read(request, lambda txn: acl.binding_rules(txn, method), _listed, options)
@@ -95,8 +94,7 @@ class BindingRuleEndpoints(AclArea):
         if not request.tail:
             raise PrefixedBadRequest("Missing binding rule ID")
         options = self._options(request)
-        self._need_own_tokens()
-        if (elsewhere := self._reader_elsewhere(request)) is not None:
+        if (elsewhere := self._own_tokens_elsewhere(request)) is not None:
             return await elsewhere
         return await self._read(request, one("binding rule", acl.binding_rule, request.tail), _shown, options)
 
