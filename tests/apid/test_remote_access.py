@@ -10,6 +10,7 @@ from apid.core.dispatcher import Dispatcher
 from apid.core.message import Request
 from apid.core.remembered import Age, RememberedTokens, Resolved
 from apid.endpoints.acl_resolve import AclResolveEndpoints
+from lictor import telemetry
 from lictor.config.runtime import SECOND_NS
 from lictor.state.rows import ACLPolicy, ACLRole, ACLToken, Link
 from tests.apid.access_world import OtherServers, World, token_delete, token_set
@@ -49,6 +50,17 @@ async def test_a_client_agent_asks_a_server(server: World) -> None:
     assert await client.get("/v1/agent/self", "carol") == OK
     assert await client.get("/v1/agent/self", "nobody") == NOT_FOUND
     assert await client.get("/v1/agent/self") == DENIED
+
+
+async def test_what_is_remembered_and_what_is_asked_is_counted(server: World) -> None:
+    hits, misses = telemetry.counter("acl.token.cache_hit"), telemetry.counter("acl.token.cache_miss")
+    resolutions = telemetry.sample("acl.ResolveToken")
+    before = (hits.total_count, misses.total_count, resolutions.total_count)
+    client, _ = client_of(server)
+    for _ in range(3):
+        await client.get("/v1/agent/self", "alice")
+    assert (hits.total_count - before[0], misses.total_count - before[1]) == (2, 1)
+    assert resolutions.total_count - before[2] == 3
 
 
 async def test_answers_are_remembered_good_and_bad(server: World) -> None:

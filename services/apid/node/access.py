@@ -17,6 +17,7 @@ from apid.core.read_options import DISCOVERY_PATHS
 from apid.node.agent_tokens import AgentTokens
 from apid.node.consensus import Consensus
 from apid.node.state import Changes, StateReader, Watcher
+from lictor import telemetry
 from lictor.acl import ALLOW_ALL, Authorizer
 from lictor.config.runtime import RuntimeConfig
 from lictor.state import topics
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from apid.node.local_grants import StateGrants
     from apid.node.remote_grants import RemoteGrants
     from lictor.state.grants import Grant
+
+_RESOLUTIONS = telemetry.sample("acl.ResolveToken")
+_HITS, _MISSES = telemetry.counter("acl.token.cache_hit"), telemetry.counter("acl.token.cache_miss")
 
 ANONYMOUS = "anonymous"
 OWN_PATHS = ("/v1/agent/", "/v1/event/list", "/debug/")
@@ -125,7 +129,9 @@ class Access:
         ticket = self.ticket(request)
         grant = ticket.grant
         if grant is None:
+            started_s = time.perf_counter()
             grant = ticket.grant = self._resolve(request, ticket)
+            _RESOLUTIONS.since(started_s)
         return grant
 
     def authorizer(self, request: Request) -> Authorizer:
@@ -221,6 +227,7 @@ class Access:
         if remote.disabled_until_s and time.monotonic() < remote.disabled_until_s:
             return True, self._unguarded
         known, grant = remote.known(secret)
+        (_HITS if known else _MISSES).increment()
         return known, _usable(grant)
 
     def _knows(self, local: StateGrants) -> bool:
@@ -230,7 +237,9 @@ class Access:
     async def _ask(self, ticket: Ticket, secret: str) -> None:
         """Errors: HttpError."""
         assert self._remote is not None
+        started_s = time.perf_counter()
         ticket.grant = _usable(await self._remote.resolve(secret))
+        _RESOLUTIONS.since(started_s)
         ticket.refused = ticket.grant is None
 
     def _ask_server(self, request: Request) -> Awaitable[Response]:
