@@ -15,6 +15,7 @@ from tools.testhosts import NamespaceNetwork
 DAEMONS = ("dnsd", "checkd", "apid", "raftd", "gossipd")
 UNITS = tuple(f"lictor-{name}" for name in DAEMONS)
 ADDRESSES = ("10.79.0.1", "10.79.0.2", "10.79.0.3")
+REGISTER = "http://127.0.0.1:8500/v1/agent/service/register"
 SERVER = """
 server = true
 bootstrap_expect = 3
@@ -149,6 +150,21 @@ def test_reload_takes_over_the_configuration_without_a_restart(machines: tuple[M
         third.check("systemctl", "reload", unit)
         third.wait_active(unit)
         assert third.property(unit, "MainPID") == pid
+
+
+def test_nginx_is_kept_up_to_date_by_its_unit(machines: tuple[Machine, Machine, Machine]) -> None:
+    first = machines[0]
+    shipped = first.check("cat", "/usr/share/doc/lictor/examples/nginx/nginx-upstream.conf")
+    first.put("/etc/nginx/nginx.conf", shipped.replace("http://web", "http://site"))
+    first.put("/etc/nginx/upstreams/site.conf", "upstream site { server 127.0.0.1:9 down; }\n")
+    first.check("systemctl", "restart", "nginx")
+    first.check("systemctl", "enable", "--now", "lictor-nginx@site")
+    status = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:8080/")
+    assert first.run(*status).stdout == "502"
+    first.check("systemd-run", "--unit=site", "python3", "-m", "http.server", "8000")
+    first.check("curl", "-fsS", "-X", "PUT", "-d", '{"Name": "site", "Port": 8000}', REGISTER)
+    wait_until("nginx found it", lambda: first.run(*status).stdout == "200")
+    assert "site: 1 servers" in first.journal("lictor-nginx@site")
 
 
 def test_stopping_follows_consuls_rules(machines: tuple[Machine, Machine, Machine]) -> None:

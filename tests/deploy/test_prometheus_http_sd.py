@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -53,6 +54,14 @@ def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_alerts_and_dashboard_name_series_that_exist(agent: Agent) -> None:
+    with urllib.request.urlopen(f"http://{agent.http}/v1/agent/metrics?format=prometheus", timeout=10) as answer:
+        there = {re.split(r"[{ ]", line)[0] for line in answer.read().decode().splitlines() if line[:1] != "#"}
+    for name in ("prometheus/alerts.yml", "grafana/lictor.json"):
+        named = set(re.findall(r"\bconsul_\w+", (DEPLOY / name).read_text()))
+        assert len(named) > 5 and named <= there, (name, named - there)
+
+
 @pytest.mark.slow
 def test_a_thousand_services_come_and_go_without_a_list(agent: Agent, backends: Backends, tmp_path: Path) -> None:
     backend = backends.start("fleet")
@@ -99,6 +108,11 @@ def test_a_thousand_services_come_and_go_without_a_list(agent: Agent, backends: 
         wait_until("the server itself is up", lambda: [row["value"][1] for row in query(listen, own)] == ["1"])
         rules = [rule for group in ask(listen, "/api/v1/rules")["groups"] for rule in group["rules"]]
         assert {rule["health"] for rule in rules} <= {"ok", "unknown"} and len(rules) > 10
+        # Every panel of the dashboard is drawn from series that are there.
+        panels = json.loads((DEPLOY / "grafana" / "lictor.json").read_text())["panels"]
+        for expression in [target["expr"] for panel in panels for target in panel["targets"]]:
+            shown = expression.replace("$datacenter", ".*")
+            wait_until(f"{shown} has values", lambda shown=shown: query(listen, shown))  # type: ignore[misc]
         # No alert but the one that a single server deserves.
         assert {row["labels"]["alertname"] for row in ask(listen, "/api/v1/alerts")["alerts"]} <= {"LictorQuorumAtRisk"}
         agent.put("/v1/catalog/register", {**node, "Check": {"Name": "disk", "CheckID": "disk", "Status": "critical"}})
