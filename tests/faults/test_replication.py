@@ -234,6 +234,21 @@ def test_a_primary_datacenter_that_goes_back_in_time_is_followed(federation: Fed
     federation.same("a change after it", CONFIG_PATH)
 
 
+def test_a_secondary_datacenter_that_goes_back_in_time_is_brought_forward(
+    federation: Federation, tmp_path: Path
+) -> None:
+    secondary = federation.sh[0]
+    archive = tmp_path / "older.snap"
+    assert secondary.cli("snapshot", "save", str(archive)).returncode == 0
+    federation.put_entry("seventh", "http")
+    assert federation.bj[0].cli("config", "delete", "-kind", "service-defaults", "-name", "fifth").returncode == 0
+    now = federation.same("the changes", CONFIG_PATH)
+    assert secondary.cli("snapshot", "restore", str(archive)).returncode == 0
+    assert federation.same("the changes again", CONFIG_PATH) == now
+    leaf, intermediate, *_ = leaf_chain(secondary, "after-restore")
+    leaf.verify_directly_issued_by(intermediate)
+
+
 def test_another_leader_in_the_secondary_one_changes_nothing_that_is_the_same(federation: Federation) -> None:
     lost = leader_of(federation.sh)
     before = {row["Name"]: row["ModifyIndex"] for row in lost.get(CONFIG_PATH)}

@@ -34,6 +34,20 @@ def test_registering_the_same_again_changes_nothing_but_the_checks_index() -> No
     assert found.modify_index == 10
 
 
+def test_what_a_node_says_of_itself_outlives_the_leader_that_has_not_seen_it_yet() -> None:
+    machine = Machine()
+    said = Node(IDS[0], "n1", "10.0.0.1", "dc1", {"wan": "198.51.100.1"}, {"rack": "a"})
+    bare = Node(IDS[0], "n1", "10.0.0.1", "dc1")
+    machine(c.Register(said))
+    machine(c.Register(bare, None, [check("serfHealth")], keep_node_details=True))
+    found = catalog.find_node(machine.txn, "n1")
+    assert found is not None
+    assert (found.tagged_addresses, found.meta) == ({"wan": "198.51.100.1"}, {"rack": "a"})
+    machine(c.Register(bare))
+    forgotten = catalog.find_node(machine.txn, "n1")
+    assert forgotten is not None and forgotten.tagged_addresses is None
+
+
 def test_a_node_check_moves_every_service_on_its_node() -> None:
     machine = Machine()
     machine.register("n1", service("web"))

@@ -44,6 +44,8 @@ class Register(Command, frozen=True):
     service: Service | None = None
     checks: list[Check] = []
     skip_node_update: bool = False
+    keep_node_details: bool = False
+    """Tagged addresses and metadata stay as they are: they are the agent's to say, not the leader's."""
 
 
 class Deregister(Command, frozen=True):

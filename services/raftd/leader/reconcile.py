@@ -93,7 +93,9 @@ def _alive(member: LanMember, registered: Registered, datacenter: str) -> Step:
         and registered.check.status == "passing"
     ):
         return NOTHING
-    command = Register(_node(member, node, datacenter), wanted, [_serf_check(member.name, "passing", ALIVE_OUTPUT)])
+    # The node's own agent may register it before this command is applied.
+    checks = [_serf_check(member.name, "passing", ALIVE_OUTPUT)]
+    command = Register(_node(member, node, datacenter), wanted, checks, keep_node_details=True)
     return Step(command, f"member joined, marking health alive: member={member.name}")
 
 

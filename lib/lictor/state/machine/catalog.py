@@ -41,6 +41,8 @@ def kind_index(kind: str) -> str:
 def register(writer: Writer, command: Register) -> Result:
     node = command.node
     existing = find_node(writer, node.node)
+    if existing is not None and command.keep_node_details:
+        node = replace(node, tagged_addresses=existing.tagged_addresses, meta=existing.meta)
     if existing is None or (not command.skip_node_update and not same_node(existing, node)):
         try:
             ensure_node(writer, node)
