@@ -226,6 +226,11 @@ PUT /v1/acl/token/x {}
 DELETE /v1/acl/token/x
 POST /v1/internal/acl/authorize {}
 GET /v1/internal/acl/resolve
+GET /v1/internal/replication/tokens
+POST /v1/internal/replication/tokens {}
+GET /v1/agent/primary/tokens
+POST /v1/agent/primary/tokens {}
+POST /v1/internal/auto_encrypt/sign {}
 """
 CAPTURES = {
     'PUT /v1/session/create {"Name"': {"sid": "$.ID"},

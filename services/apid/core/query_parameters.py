@@ -25,6 +25,7 @@ def _number(description: str) -> QueryParameter:
 QUERY_PARAMETERS: Mapping[str, QueryParameter] = {
     "acquire": QueryParameter("Lock the key for this session."),
     "address": QueryParameter("The server's Raft address, host:port."),
+    "authmethod": QueryParameter("Only what belongs to this auth method."),
     "by": QueryParameter("Which side to match.", {"type": "string", "enum": ["source", "destination"]}),
     "cached": _flag("Answer from the agent's cache."),
     "cas": _number("Only if this is the ModifyIndex; 0: only if it does not exist."),
@@ -64,6 +65,7 @@ QUERY_PARAMETERS: Mapping[str, QueryParameter] = {
     ),
     "release": QueryParameter("Unlock the key for this session."),
     "replace-existing-checks": _flag("Remove the service's checks that are not mentioned."),
+    "role": QueryParameter("Only what is linked to the role with this ID."),
     "seconds": QueryParameter("How long to watch.", {"type": "number"}),
     "segment": QueryParameter("A network segment."),
     "separator": QueryParameter("Cut names after this text."),
