@@ -163,6 +163,7 @@ async def test_without_version_8_an_agents_own_endpoints_are_open(server: World)
     client, servers = client_of(server, enforce_version_8=False)
     assert await client.get("/v1/agent/self") == OK
     assert servers.asked == 0
+    assert await client.get("/v1/agent/self", "deny") == OK
 
 
 # ------------------------------------------------------------------------------------------- secondary datacenters

@@ -6,6 +6,6 @@ From text to answer: `rules` (a policy's text), `merge` (several policies), `enf
 is imported here: an agent without access control needs nothing else. See docs/access-control.md.
 """
 
-from lictor.acl.authorizer import ALLOW_ALL, AllowAll, Authorizer, enforced
+from lictor.acl.authorizer import ALLOW_ALL, AllowAll, Authorizer, by_rules, enforced
 
-__all__ = ["ALLOW_ALL", "AllowAll", "Authorizer", "enforced"]
+__all__ = ["ALLOW_ALL", "AllowAll", "Authorizer", "by_rules", "enforced"]

@@ -12,13 +12,13 @@ CONSUL = "consul"
 class _Unguarded:
     """Everything but nodes and sessions is asked of another authorizer."""
 
-    __slots__ = ("_inner",)
+    __slots__ = ("inner",)
 
     def __init__(self, inner: Authorizer) -> None:
-        self._inner = inner
+        self.inner = inner
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return getattr(self.inner, name)
 
     def node_read(self, name: str) -> bool:
         return True
@@ -27,7 +27,7 @@ class _Unguarded:
         return True
 
     def service_read(self, name: str) -> bool:
-        return name == CONSUL or self._inner.service_read(name)
+        return name == CONSUL or self.inner.service_read(name)
 
     def session_read(self, node: str) -> bool:
         return True

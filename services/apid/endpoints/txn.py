@@ -15,7 +15,7 @@ from apid.endpoints.bodies import NODE, TXN_CHECK, TXN_SERVICE, Fields, check_ro
 from apid.node.context import Node
 from apid.node.reading import KNOWN_LEADER
 from lictor import telemetry
-from lictor.acl import Authorizer, enforced
+from lictor.acl import Authorizer, by_rules, enforced
 from lictor.state import commands, prepare, render, rights
 from lictor.state.commands import TxnCheck, TxnError, TxnKV, TxnNode, TxnOp, TxnResult, TxnService
 from lictor.state.gotext import quote as go_quote
@@ -93,7 +93,7 @@ class TxnEndpoints:
         ops = self._operations(request)
         command, errors = prepare.txn(ops, node.config.datacenter)
         if any(writes(op) for op in ops):
-            authorizer = node.authorizer(request)
+            authorizer = by_rules(node.authorizer(request))
             errors = _refused(ops, errors, authorizer)
             if errors:
                 return _answer(TxnResult([], errors))
@@ -106,7 +106,7 @@ class TxnEndpoints:
         """A transaction of reads alone: no log entry, and it says how it was read."""
         started_s = perf_counter()
         options = self._node.reads.parse(request)
-        authorizer = self._node.authorizer(request)
+        authorizer = by_rules(self._node.authorizer(request))
         errors = _refused(command.ops, errors, authorizer)
         found, leader, contact = await self._node.reads.run(
             lambda txn: Read(TxnResult([], errors) if errors else run(txn, command.ops, authorizer), 1, ()), options

