@@ -19,6 +19,7 @@ from tools.agents import Agent, free_ports, wait_until
 
 MANY = 1000
 KEPT = 20
+FOLLOWS_TIMEOUT_S = 120
 OPERATIONS = 64
 """In one transaction."""
 
@@ -89,7 +90,9 @@ def test_a_thousand_services_come_and_go_without_a_list(agent: Agent, backends: 
 
     def follows(numbers: range) -> None:
         wanted = {f"hs{number}" for number in numbers}
-        wait_until(f"the targets are hs{numbers.start} to hs{numbers.stop - 1}", lambda: found() == wanted)
+        wait_until(
+            f"the targets are hs{numbers.start} to hs{numbers.stop - 1}", lambda: found() == wanted, FOLLOWS_TIMEOUT_S
+        )
 
     argv = [
         need("prometheus"),
