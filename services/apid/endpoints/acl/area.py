@@ -12,17 +12,17 @@ from dataclasses import replace as with_changes
 from typing import Any, TypeVar
 
 from apid.core.decoding import DecodeError, Kind, decode
-from apid.core.dispatcher import log_failure, refuse_namespace
+from apid.core.dispatcher import refuse_namespace
 from apid.core.encoding import to_json
 from apid.core.errors import ACL_DISABLED, PERMISSION_DENIED, Forbidden, HttpError, PrefixedBadRequest
-from apid.core.message import FAILED_META, Answer, Request, Response, text_response
+from apid.core.message import Answer, Request, Response
 from apid.core.read_options import DEFAULT, ReadRequest
 from apid.core.routes import Operation
 from apid.endpoints.catalog import explained
 from apid.endpoints.primary_datacenter import without_datacenter
 from apid.node.consensus import refusal
 from apid.node.context import Node
-from apid.node.reading import QUERY_ERROR_STATUS, Query, QueryResult, json_response
+from apid.node.reading import PLAIN, Query, QueryResult, json_response
 from lictor.acl import ALLOW_ALL, Authorizer
 from lictor.state.commands import Command, Failed
 from lictor.state.queries.read import QueryError, Read
@@ -120,9 +120,7 @@ class AclArea:
 
     async def _refused_reader(self, request: Request) -> Response:
         """A read's refusal, with empty meta data."""
-        error = HttpError(REPLICATION_NEEDED)
-        log_failure(request, error, error.status)
-        return text_response(error.status, str(error), list(FAILED_META))
+        return self._reads.refuse(request, HttpError(REPLICATION_NEEDED), PLAIN)
 
     # ----------------------------------------------------------------------------------------------------- rights
 
@@ -159,9 +157,7 @@ class AclArea:
             result, leader, contact = await self._reads.run(allowed, options)
             response = show(result.value, authorizer)
         except (HttpError, QueryError) as error:
-            status = error.status if isinstance(error, HttpError) else QUERY_ERROR_STATUS.get(error.kind, 500)
-            log_failure(request, error, status)
-            return text_response(status, str(error), list(FAILED_META))
+            return self._reads.refuse(request, error, PLAIN)
         if response.status != MISSING_STATUS:
             response.headers += index_headers(result, leader, contact)
         return response
