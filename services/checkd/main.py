@@ -110,7 +110,11 @@ class CheckDaemon:
         services, checks = file_definitions(self.config)
         now = moment()
         node = self.driver.node
-        for failure in apply_files(node, services, checks, now):
+        failures = apply_files(node, services, checks, now)
+        if failures and self._status_file.is_first_start():
+            raise FileDefinitionError(failures[0])
+        for failure in failures:
+            # Nothing new in the files: another process of ours ran with them, or a reload told of it.
             log.error(failure)
         restore(node, self._store, now)
         restored = self._status_file.restore(node, now)
@@ -252,7 +256,14 @@ async def serve(config: RuntimeConfig, link: SupervisorLink | None) -> int:
     daemon = CheckDaemon(config, Random())
     try:
         await daemon.start()
-    except (FileDefinitionError, OSError) as error:
+    except FileDefinitionError as error:
+        if link is None:
+            log.error("checkd cannot start: error=%s", json.dumps(str(error)))
+        else:
+            link.fatal(f'Error starting agent: error="{error}"')
+        await daemon.stop()
+        return 1
+    except OSError as error:
         log.error("checkd cannot start: error=%s", json.dumps(str(error)))
         await daemon.stop()
         return 1

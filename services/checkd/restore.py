@@ -19,6 +19,7 @@ from checkd.core.definitions import (
     check_definition,
     service_definition,
 )
+from checkd.core.duration import format_duration
 from checkd.core.effects import CHECK_STATES, CHECKS, SERVICES
 from checkd.core.errors import LocalStateError
 from checkd.core.go_json import decode
@@ -30,6 +31,7 @@ from checkd.storage import DocumentStore, document_name
 from lictor.config.runtime import RuntimeConfig
 
 SECOND_NS = 1_000_000_000
+CHECK_FAULT, SIDECAR_CHECK_FAULT = "Invalid check: ", "Invalid check in sidecar_service: "
 
 log = logging.getLogger("agent")
 
@@ -62,7 +64,7 @@ def apply_files(node: Node, services: list[ServiceDefinition], checks: list[Chec
         try:
             node.register_service(definition, now, from_file=True, replace_checks=known)
         except LocalStateError as error:
-            failures.append(f'Failed to register service "{service_id}": {error}')
+            failures.append(_service_failure(definition, str(error)))
     for entry in list(node.state.live_services()):
         service_id = entry.service.service_id
         if entry.from_file and not entry.deleted and service_id not in wanted_services and service_id not in sidecars:
@@ -74,12 +76,43 @@ def apply_files(node: Node, services: list[ServiceDefinition], checks: list[Chec
         try:
             node.register_check(check, now, from_file=True)
         except LocalStateError as error:
-            failures.append(f'Failed to register check "{check_id}": {error}')
+            failures.append(_check_failure(check, str(error), node.settings.output_limit_bytes))
     for found in list(node.state.live_checks()):
         check_id = found.check.check_id
         if found.from_file and found.standalone and not found.deleted and check_id not in wanted_checks:
             node.deregister_check(check_id, now)
     return failures
+
+
+def _service_failure(definition: ServiceDefinition, text: str) -> str:
+    """Consul's words for a definition in a file: it looks at the checks before anything else."""
+    if text.startswith(CHECK_FAULT):
+        return f'Failed to validate checks for service "{definition.name}": {text.removeprefix(CHECK_FAULT)}'
+    if text.startswith(SIDECAR_CHECK_FAULT):
+        fault = text.removeprefix(SIDECAR_CHECK_FAULT)
+        return (
+            f'Failed to validate sidecar for service "{definition.name}": Invalid checks for sidecar service: {fault}'
+        )
+    text = {"Missing service name": "Service name missing"}.get(text, text)
+    return f'Failed to register service "{definition.name}": {text}'
+
+
+def _check_failure(check: CheckDefinition, text: str, output_limit_bytes: int) -> str:
+    """The same for a check of its own, with all of it as Go shows a structure."""
+    if text.startswith(CHECK_FAULT):
+        text = f"Check is not valid: {text.removeprefix(CHECK_FAULT)}"
+    limit = check.output_max_size or output_limit_bytes
+    headers = " ".join(f"{name}:[{' '.join(values)}]" for name, values in sorted(check.header.items()))
+    fields = (
+        *(check.check_id, check.name, check.notes, check.service_id, check.token, check.status),
+        f"[{' '.join(check.script_args)}]",
+        *(check.http, f"map[{headers}]", check.method, check.body, check.tcp, format_duration(check.interval_ns)),
+        *(check.docker_container_id, check.shell, check.grpc, str(check.grpc_use_tls).lower()),
+        *(str(check.tls_skip_verify).lower(), check.alias_node, check.alias_service),
+        *(format_duration(check.timeout_ns), format_duration(check.ttl_ns), str(check.success_before_passing)),
+        *(str(check.failures_before_critical), format_duration(check.deregister_after_ns), str(limit), "{}"),
+    )
+    return f"Failed to register check '{check.name}': {text} &{{{' '.join(fields)}}}"
 
 
 def restore(node: Node, store: DocumentStore, now: Moment) -> None:

@@ -35,6 +35,13 @@ class StatusFile:
         self._written_version = 0
         self._written_at = 0.0
 
+    def is_first_start(self) -> bool:
+        """Whether this supervisor has not run such a process before."""
+        try:
+            return bool(json.loads(self._path.read_bytes())["supervisor"] != os.getppid())
+        except (OSError, ValueError, KeyError, TypeError):
+            return True
+
     def restore(self, node: Node, now: Moment) -> int:
         """Take over statuses; how many."""
         try:

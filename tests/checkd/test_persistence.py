@@ -6,11 +6,14 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from checkd.core.effects import SERVICES, DropDocument
+from checkd.restore import FileDefinitionError
 from checkd.storage import document_name
+from lictor.config.runtime import ChecksConfig
 from tests.checkd.daemon import Client, make_config, process, running
 from tests.checkd.waiting import until
 
@@ -170,3 +173,50 @@ async def test_documents_written_by_consul_are_read(tmp_path: Path) -> None:
         entry = daemon.driver.node.state.checks["service:web1"]
     assert services["web1"]["Port"] == 80 and checks["service:web1"]["Status"] == "critical"
     assert entry.definition is not None and entry.definition.http == "http://localhost:1"
+
+
+@pytest.mark.parametrize(
+    ("definitions", "fault"),
+    [
+        (
+            {"services": ({"name": "a", "check": {"args": ["true"], "interval": "5s"}},)},
+            'Failed to register service "a": Scripts are disabled on this agent; to enable, configure '
+            "'enable_script_checks' or 'enable_local_script_checks' to true",
+        ),
+        (
+            {"services": ({"name": "a", "check": {"interval": "5s"}},)},
+            'Failed to validate checks for service "a": TTL must be > 0 for TTL checks',
+        ),
+        ({"services": ({"id": "x"},)}, 'Failed to register service "": Service name missing'),
+        (
+            {"checks": ({"name": "a", "http": "http://x"},)},
+            "Failed to register check 'a': Check is not valid: Interval must be > 0 for Script, HTTP, or TCP checks "
+            "&{ a     [] http://x map[]    0s    false false   0s 0s 0 0 0s 4096 {}}",
+        ),
+        (
+            {"checks": ({"name": "a", "ttl": "5s", "service_id": "nope"},)},
+            "Failed to register check 'a': ServiceID \"nope\" does not exist "
+            "&{ a  nope   []  map[]    0s    false false   0s 5s 0 0 0s 4096 {}}",
+        ),
+    ],
+)
+async def test_a_wrong_definition_in_a_file_keeps_the_agent_from_starting(
+    tmp_path: Path, definitions: dict[str, Any], fault: str
+) -> None:
+    config = make_config(tmp_path, checks_config=ChecksConfig(), **definitions)
+    with pytest.raises(FileDefinitionError) as caught:
+        async with running(config):
+            raise AssertionError("it started")
+    assert str(caught.value) == fault
+
+
+async def test_a_process_that_follows_another_of_the_same_agent_starts_with_what_is_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(make_config(tmp_path)) as (_, client):
+        await client.check(ID="tcp", Name="tcp", TCP="localhost:1", Interval="1h")
+        await until("the statuses are written", (tmp_path / "run" / "checkd.status").exists)
+    wrong = make_config(tmp_path, services=({"name": "a", "check": {"interval": "5s"}}, {"name": "b"}))
+    async with running(wrong) as (_, client):
+        assert set((await client.snapshot())[0]) == {"b"}
+    assert "Failed to validate checks" in caplog.text

@@ -12,6 +12,7 @@ from lictor import logs
 from lictor.agent import banner, lock, ports
 from lictor.agent.child import Launcher, Run
 from lictor.agent.reloading import reloaded
+from lictor.agent.start_faults import start_fault, watches_fault
 from lictor.agent.supervisor import Failed, Supervisor, write_pid_file
 from lictor.agent.tokens import TokenStore
 from lictor.config import identity, load, sources
@@ -93,7 +94,7 @@ def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) ->
     banner.output(f"{banner.LOG_BEGINS}\n")
     for warning in warnings:
         log.warning(warning)
-    if fault := tls_fault(config):
+    if fault := tls_fault(config) or start_fault(config):
         log.error("Error starting agent", extra=logs.fields(error=fault))
         log.info("Exit code", extra=logs.fields(code=1))
         return 1
@@ -107,6 +108,8 @@ def _supervise(line: CommandLine, config: RuntimeConfig, warnings: list[str]) ->
         config = reloaded(running, load.from_command_line(line).config)
         if fault := tls_fault(config):
             raise ConfigError(f"Failed reloading tls configuration: {fault}")
+        if config.watches and (fault := watches_fault(config)):
+            raise ConfigError(f"Failed reloading watches: {fault}")
         return tokens.applied(config)
 
     supervisor = Supervisor(config, daemons_of, reload, announce=_announce, tokens=tokens)

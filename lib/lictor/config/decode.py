@@ -78,7 +78,7 @@ class _Decoder:
         if raw is None:
             return {}
         if not isinstance(raw, dict):
-            self._mismatch(path, f"expected a map, got '{kind(raw)}'")
+            self._mismatch(path, f"expected a map, got '{self._kind(raw)}'")
             return {}
         found: Values = {}
         for written, value in raw.items():
@@ -87,7 +87,7 @@ class _Decoder:
                 key = schema.CHECK_ALIASES.get(key, key)
             if key not in shape:
                 self.unknown.append(joined(path, written))
-            elif value is not None:
+            elif value is not None and value != []:  # An empty list is as good as nothing, whatever is wanted.
                 decoded = self._value(value, shape[key], joined(path, key))
                 if decoded is not None:
                     found[key] = decoded
@@ -142,7 +142,7 @@ class _Decoder:
     def _items(self, raw: Any, path: str) -> list[Any]:
         if isinstance(raw, list):
             return raw
-        self._mismatch(path, f"source data must be an array or slice, got {kind(raw)}", colon=True)
+        self._mismatch(path, f"source data must be an array or slice, got {self._kind(raw)}", colon=True)
         return []
 
     def _members(self, raw: Any, path: str) -> Values:
@@ -154,7 +154,7 @@ class _Decoder:
             return raw
         if raw is None:
             return {}
-        self._mismatch(path, f"expected a map, got '{kind(raw)}'")
+        self._mismatch(path, f"expected a map, got '{self._kind(raw)}'")
         return {}
 
     def _plain(self, raw: Any) -> Any:
@@ -174,6 +174,11 @@ class _Decoder:
 
     def _mismatch(self, path: str, text: str, colon: bool = False) -> None:
         self.mismatches.append(f"'{path}'{':' if colon else ''} {text}")
+
+    def _kind(self, raw: Any) -> str:
+        """Go's name for the kind of value: JSON knows no whole numbers."""
+        is_whole = isinstance(raw, int) and not isinstance(raw, bool)
+        return "float64" if is_whole and not self._from_hcl else kind(raw)
 
     def _type_name(self, raw: Any) -> str:
         """Go's name for the type the parser of this syntax gives the value."""

@@ -146,6 +146,7 @@ TOP: Struct = {
     "acl_agent_token": STRING,
     "acl_datacenter": STRING,
     "acl_default_policy": STRING,
+    "acl_disabled_ttl": STRING,
     "acl_down_policy": STRING,
     "acl_enable_key_list_policy": BOOL,
     "acl_enforce_version_8": BOOL,

@@ -137,8 +137,6 @@ def _numbers(config: RuntimeConfig) -> None:
         raise ConfigError(
             "check_output_max_size must be positive, to discard check output use the discard_check_output flag"
         )
-    if not 2 <= config.protocol <= 3:
-        raise ConfigError(f"protocol version {config.protocol} not supported, must be between 2 and 3")
     if config.http.workers < 1:
         raise ConfigError(f"http_config.workers cannot be {config.http.workers}. Must be at least 1")
     if config.ports.serf_lan < 1 or (config.server_mode and config.ports.server < 1):
