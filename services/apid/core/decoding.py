@@ -191,7 +191,8 @@ class MapOf(Kind):
 
 class Struct(Kind):
     """An object with known fields, of Go's package `structs` unless another one is named. `aliases` map other accepted
-    keys to fields; `ignored` keys are let through, with `open_ended` all unknown ones.
+    keys to fields; `ignored` keys are let through, with `open_ended` all unknown ones. Errors name the wrong field,
+    with `whole_path` also those that lead to it.
 
     A struct may be made before its fields (for shapes that contain themselves): give them to `define`.
     """
@@ -203,6 +204,7 @@ class Struct(Kind):
         aliases: Mapping[str, str] | None = None,
         ignored: tuple[str, ...] = (),
         open_ended: bool = False,
+        whole_path: bool = False,
     ) -> None:
         self.go_name = go_name if "." in go_name else f"structs.{go_name}"
         self._short_name = go_name.rpartition(".")[2]
@@ -210,6 +212,7 @@ class Struct(Kind):
         self._fields: dict[str, Kind] = {}
         self._names: dict[str, str] = {}
         self._open_ended = open_ended
+        self._whole_path = whole_path
         self._ignored = frozenset(key.lower() for key in ignored)
         self._aliases = {key.lower(): name for key, name in (aliases or {}).items()}
         if fields is not None:
@@ -225,6 +228,7 @@ class Struct(Kind):
         if not isinstance(value, dict):
             raise self._refuse(value, where)
         taken: dict[str, Any] = {}
+        way = f"{where.partition('.')[2]}." if self._whole_path and "." in where else ""
         for key, item in value.items():
             name = self._names.get(key) or self._names.get(key.lower())
             if name is None:
@@ -233,7 +237,7 @@ class Struct(Kind):
                 raise DecodeError(f'json: unknown field "{key}"')
             kind = self._fields[name]
             if item is not None or kind.takes_null:
-                taken[name] = kind.take(item, f"struct field {self._short_name}.{name}")
+                taken[name] = kind.take(item, f"struct field {self._short_name}.{way}{name}")
         return taken
 
     def schema(self) -> dict[str, Any]:

@@ -7,7 +7,20 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from apid.core.decoding import ANY_MAP, BOOL, TEXT, TEXT_MAP, TEXTS, UINT64, DecodeError, Duration, Kind, ListOf, Struct
+from apid.core.decoding import (
+    ANY_MAP,
+    BOOL,
+    TEXT,
+    TEXT_MAP,
+    TEXTS,
+    UINT64,
+    DecodeError,
+    Duration,
+    Kind,
+    ListOf,
+    Struct,
+    Text,
+)
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 _LAYOUT = '"\\"2006-01-02T15:04:05Z07:00\\""'
@@ -48,6 +61,10 @@ def _time_problem(value: Any) -> str:
     return f'parsing time "{quoted}" as {_LAYOUT}: cannot parse "{value}\\"" as "2006"'
 
 
+class _Resource(Text):
+    go_name = "acl.Resource"
+
+
 class _Alias(Struct):
     """A record that Consul decodes by way of a nameless struct, which shows in errors."""
 
@@ -68,10 +85,12 @@ class _Records(ListOf):
 
 
 def _links(go_name: str) -> Kind:
-    return _Records(Struct(go_name, {"ID": TEXT, "Name": TEXT}))
+    return _Records(Struct(go_name, {"ID": TEXT, "Name": TEXT}, whole_path=True))
 
 
-_SERVICE_IDENTITIES = _Records(Struct("ACLServiceIdentity", {"ServiceName": TEXT, "Datacenters": TEXTS}))
+_SERVICE_IDENTITIES = _Records(
+    Struct("ACLServiceIdentity", {"ServiceName": TEXT, "Datacenters": TEXTS}, whole_path=True)
+)
 
 
 TOKEN = _Alias(
@@ -124,5 +143,5 @@ BINDING_RULE = Struct(
 AUTH_METHOD = Struct("ACLAuthMethod", {"Name": TEXT, "Type": TEXT, "Description": TEXT, "Config": ANY_MAP, **_RECORD})
 LOGIN = Struct("ACLLoginParams", {"AuthMethod": TEXT, "BearerToken": TEXT, "Meta": TEXT_MAP})
 LEGACY_TOKEN = Struct("ACL", {"ID": TEXT, "Name": TEXT, "Type": TEXT, "Rules": TEXT, **_RECORD})
-_RESOURCE = Struct("ACLAuthorizationRequest", {"Resource": TEXT, "Segment": TEXT, "Access": TEXT})
+_RESOURCE = Struct("ACLAuthorizationRequest", {"Resource": _Resource(), "Segment": TEXT, "Access": TEXT})
 QUESTIONS = _Records(_RESOURCE)
