@@ -27,10 +27,8 @@ class TranslationEndpoints(TokenEndpoints):
                 {
                     "POST": self._operation(
                         self.translate,
-                        "Legacy rules in the present language",
+                        "Legacy rules in the present language, as text; nothing comes of nothing",
                         raw_body=True,
-                        result=RULES,
-                        result_type="text/plain",
                         responses=may_be_bad("Not rules"),
                     )
                 },
