@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from apid.core.access import Unresolved
 from apid.core.encoding import to_json
-from apid.core.errors import HttpError, TooManyRequests
+from apid.core.errors import Forbidden, HttpError, TooManyRequests
 from apid.core.message import JSON, Request, Response
 from apid.core.read_options import CacheControl, ReadRequest
 from apid.node.leaves import ROOTS_PATH, Leaves
 from apid.node.state import Watcher
 from lictor.config.runtime import RuntimeConfig
 from lictor.connect import certificates
+from lictor.page import RaftState, Role
 from lictor.state import render
 
 CLUSTER = "11111111-2222-3333-4444-555555555555"
@@ -76,7 +78,7 @@ class Authority:
 
 def leaves_of(authority: Authority) -> Leaves:
     config = RuntimeConfig(datacenter="bj", server_mode=True)
-    node: Any = SimpleNamespace(config=config, changes=authority)
+    node: Any = SimpleNamespace(config=config, changes=authority, state=authority)
     return Leaves(node, authority.answer, spread_s=0.05)
 
 
@@ -154,3 +156,42 @@ async def test_a_leaf_without_a_service_is_refused_and_not_signed() -> None:
     with pytest.raises(HttpError, match="URI must be either service or agent"):
         await leaves_of(authority).get(question(), "", PLAIN)
     assert authority.signed == 0
+
+
+async def test_a_follower_signs_once_it_knows_what_the_token_may_do() -> None:
+    class Follower(Authority):
+        """Has to be caught up before it knows the message's rights; it keeps them on the message."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.confirmed: list[Request] = []
+
+        async def answer(self, request: Request) -> Response:
+            async def confirm() -> None:
+                self.confirmed.append(request)
+
+            if request.path != ROOTS_PATH and request not in self.confirmed:
+                raise Unresolved(confirm)
+            return await super().answer(request)
+
+    leaf, hit = await leaves_of(Follower()).get(question(), "web", PLAIN)
+    assert (leaf.service, hit) == ("web", False)
+
+
+@pytest.mark.parametrize(
+    ("role", "text"),
+    [(Role.LEADER, "Permission denied"), (Role.FOLLOWER, "rpc error making call: Permission denied")],
+)
+async def test_a_refusal_to_sign_tells_whether_another_server_leads(role: Role, text: str) -> None:
+    class Refusing(Authority):
+        async def answer(self, request: Request) -> Response:
+            if request.path != ROOTS_PATH:
+                raise Forbidden("Permission denied")
+            return await super().answer(request)
+
+        def raft(self) -> RaftState:
+            return RaftState(role=role, known_leader=True)
+
+    with pytest.raises(HttpError) as refusal:
+        await leaves_of(Refusing()).get(question(), "web", PLAIN)
+    assert (refusal.value.status, str(refusal.value)) == (403, text)

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from apid.core.access import Unresolved
 from apid.core.dispatcher import Dispatcher
-from apid.core.errors import BadRequest
+from apid.core.errors import BadRequest, Forbidden
 from apid.core.message import JSON, Request, Response
 from apid.core.parameters import unescape_path
 from apid.core.routes import Operation, Route, clean_path
@@ -93,6 +94,28 @@ async def test_an_answer_may_come_later() -> None:
     answer = make().dispatch(Request("GET", "/v1/slow", b"", []))
     assert not isinstance(answer, Response)
     assert (await answer).body == b"1"
+
+
+@pytest.mark.parametrize("resolved_at_once", [True, False])
+async def test_a_denied_read_of_the_catalog_carries_the_meta_data_of_a_failed_one(resolved_at_once: bool) -> None:
+    pending = [] if resolved_at_once else [Unresolved()]
+
+    def deny(request: Request) -> Response:
+        if pending:
+            raise pending.pop()
+        raise Forbidden("Permission denied")
+
+    dispatcher = Dispatcher(
+        [
+            Route("/v1/plain", {"GET": Operation(deny, "d")}),
+            Route("/v1/read", {"GET": Operation(deny, "d", meta_on_error=True)}),
+        ]
+    )
+    answer = dispatcher.dispatch(Request("GET", "/v1/read", b"", []))
+    response = answer if isinstance(answer, Response) else await answer
+    assert (response.status, response.header(b"x-consul-index")) == (403, b"1")
+    assert response.header(b"x-consul-knownleader") == b"false"
+    assert ask(dispatcher, "GET", "/v1/plain").header(b"x-consul-index") is None
 
 
 def test_an_unprintable_path_is_refused_unless_that_is_turned_off() -> None:

@@ -146,13 +146,6 @@ def _prepare(call: Call) -> tuple[Recording, str]:
     duration_ns = call.flag("duration", DEFAULT_DURATION_NS)
     output = Path(call.flag("output") or f"consul-debug-{int(time.time())}")
     targets = list(call.flag("capture", [])) or list(TARGETS)
-    try:
-        agent = call.client.get("/v1/agent/self").json()
-    except ApiError as error:
-        raise CommandError(
-            f"==> Capture validation failed: error querying target agent: {error}."
-            " verify connectivity and agent address"
-        ) from None
     fault = ""
     if duration_ns < MIN_DURATION_NS:
         fault = f"duration must be longer than {duration.show(MIN_DURATION_NS)}"
@@ -162,7 +155,16 @@ def _prepare(call: Call) -> tuple[Recording, str]:
     elif duration_ns < interval_ns:
         shown, period = duration.show(duration_ns), duration.show(interval_ns)
         fault = f"duration ({shown}) must be longer than interval ({period})"
-    elif unknown := next((target for target in targets if target not in TARGETS), ""):
+    if fault:
+        raise CommandError(f"==> Capture validation failed: {fault}")
+    try:
+        agent = call.client.get("/v1/agent/self").json()
+    except ApiError as error:
+        raise CommandError(
+            f"==> Capture validation failed: error querying target agent: {error}."
+            " verify connectivity and agent address"
+        ) from None
+    if unknown := next((target for target in targets if target not in TARGETS), ""):
         fault = f"target not found: {unknown}"
     elif output.exists():
         fault = f"output directory already exists: {output}"

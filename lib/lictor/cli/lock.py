@@ -72,7 +72,8 @@ def run(call: Call) -> int:
         where = options(call.flags)
         lock = Lock(where, prefix, name, retries) if holders == 1 else Semaphore(where, prefix, name, retries, holders)
     except ApiError as error:
-        raise CommandError(f"Lock setup failed: failed to create session: {error}") from None
+        _say(call, "Attempting lock acquisition")
+        raise CommandError(f"Lock acquisition failed: failed to create session: {error}") from None
     try:
         return _locked(call, lock, timeout_ns, child, happened, stop)
     finally:

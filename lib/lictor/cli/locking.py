@@ -29,7 +29,11 @@ class Session:
     def __init__(self, options: Options, name: str) -> None:
         self._client = Client(options)
         body = {"Name": name, "TTL": f"{SESSION_TTL_S}s"}
-        self.identity = str(self._client.put_json("/v1/session/create", body).json()["ID"])
+        try:
+            self.identity = str(self._client.put_json("/v1/session/create", body).json()["ID"])
+        except ApiError:
+            self._client.close()
+            raise
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()

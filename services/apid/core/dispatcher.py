@@ -141,7 +141,7 @@ class Dispatcher:
             except Unresolved as again:
                 unresolved = again
             except Exception as error:
-                return self.refusal(request, error)
+                return self._refused(request, error, route)
 
     def meter_of_kept(self, request: Request, response: Response) -> Any:
         """What counts the further uses of an answer that is kept; None when nothing is counted."""

@@ -67,7 +67,7 @@ class DebugPprofEndpoints:
         except (Forbidden, RootDenied):
             allowed = False
         if not allowed:
-            raise Forbidden("")
+            return Response(403)
         name = request.tail
         if not name:
             return Response(200, INDEX.encode(), HTML)

@@ -9,7 +9,16 @@ import uuid
 from typing import Any
 
 from apid.core.encoding import to_json
-from apid.core.errors import PERMISSION_DENIED, AnyServerError, BadRequest, EndpointError, Forbidden
+from apid.core.errors import (
+    CALL_PREFIX,
+    PERMISSION_DENIED,
+    AnyServerError,
+    BadRequest,
+    EndpointError,
+    Forbidden,
+    HttpError,
+    RootDenied,
+)
 from apid.core.message import JSON, Request, Response
 from apid.core.read_options import INDEX_WAIT_FRACTION, parse_wait, wait_limit_ns
 from apid.core.routes import Operation, Route
@@ -77,21 +86,22 @@ class EventEndpoints:
         datacenter = request.get("dc")
         if datacenter and datacenter != node.config.datacenter:
             return await node.forwarder.send(request, datacenter)
+        # A server's own words; a client agent repeats what its server says.
+        far = "" if node.config.server_mode else CALL_PREFIX
         try:
             allowed = node.authorizer(request).event_write(request.tail)
-        except Forbidden as unknown_token:
+        except (Forbidden, RootDenied) as refused:
             # Unlike a denied one, Consul shows an unknown token as a failure of its own.
-            raise EndpointError(str(unknown_token)) from None
+            raise EndpointError(far + str(refused)) from None
         if not allowed:
-            raise Forbidden(PERMISSION_DENIED)
+            # Whichever server was asked says so itself, and a client agent leaves out that one was.
+            raise HttpError(PERMISSION_DENIED, Forbidden.status)
         event = UserEvent(
             str(uuid.uuid4()), request.tail, request.body or None, node_filter, service_filter, tag_filter
         )
         try:
             await node.events.fire(event)
         except EventRefused as refusal:
-            # A server's own words for it; a client agent repeats what its server says.
-            far = "" if node.config.server_mode else "rpc error making call: "
             reason = f'error broadcasting event to segment "": {refusal}'
             raise AnyServerError(f"{far}1 error occurred:\n\t* {reason}\n\n") from None
         return json_response(to_json(event_dict(event)))

@@ -62,6 +62,9 @@ class _PoolResult(msgspec.Struct):
 _RESULTS = msgspec.json.Decoder(list[_PoolResult])
 
 
+SERVERS_ONLY = "keyring operations must run against a server node"
+
+
 class KeyringEndpoints:
     """List, install, use and remove gossip keys."""
 
@@ -99,7 +102,7 @@ class KeyringEndpoints:
         relay_factor = _relay_factor(request)
         _check_local_only(request)
         if not self._node.config.server_mode:
-            raise HttpError("keyring operations must run against a server node")
+            raise HttpError(SERVERS_ONLY)
         self._require(request, request.method)
         others = datacenters_by_distance(self._node)[1:]
         try:
@@ -127,9 +130,9 @@ class KeyringEndpoints:
         method = fields.get("Method", "")
         if method not in _OPERATIONS:
             raise PrefixedBadRequest(f"Invalid keyring method: {method!r}")
-        self._require(request, method)
         if not self._node.config.server_mode:
-            raise HttpError("keyring operations must run against a server node")
+            raise HttpError(SERVERS_ONLY)
+        self._require(request, method)
         results = await self._here(method, fields.get("Key", ""), fields.get("RelayFactor", 0), lan_only=True)
         return json_response(msgspec.json.encode(results))
 

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from apid.core.access import Unresolved
 from apid.core.encoding import to_json
-from apid.core.errors import HttpError, TooManyRequests
+from apid.core.errors import CALL_PREFIX, HttpError, TooManyRequests
 from apid.core.message import Request, Response
 from apid.core.read_options import INDEX_WAIT_FRACTION, ReadRequest, wait_limit_ns
 from lictor.connect.spiffe import ServiceIdentity
+from lictor.page import Role
 from lictor.state import topics
 
 if TYPE_CHECKING:
@@ -210,9 +212,29 @@ class Leaves:
         if not self._node.config.server_mode:
             response = await self._node.forwarder.send(message, own=True)
         else:
-            response = await self._own(message)
+            try:
+                response = await self._resolved(message)
+            except TooManyRequests:
+                raise
+            except HttpError as error:
+                raise HttpError(self._far() + str(error), error.status) from None
         if response.status == TooManyRequests.status:
             raise TooManyRequests(response.body.decode())
         if response.status != 200:
-            raise HttpError(response.body.decode("utf-8", "replace"), response.status)
+            raise HttpError(self._far() + response.body.decode("utf-8", "replace"), response.status)
         return response
+
+    async def _resolved(self, message: Request) -> Response:
+        """This server's own answer, asked anew until it is known what the message's token may do."""
+        while True:
+            try:
+                return await self._own(message)
+            except Unresolved as unresolved:
+                if unresolved.wait is not None:
+                    await unresolved.wait()
+
+    def _far(self) -> str:
+        """What Consul puts before a refusal of the server that signs when that is not this one."""
+        raft = self._node.state.raft()
+        near = self._node.config.server_mode and (raft.role is Role.LEADER or not raft.known_leader)
+        return "" if near else CALL_PREFIX
