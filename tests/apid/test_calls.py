@@ -15,6 +15,7 @@ from apid.core.errors import (
     KnownServerRefusal,
     NotFound,
     ServerBadRequest,
+    ServerForbidden,
     ServerNotFound,
 )
 from apid.core.message import Request
@@ -38,6 +39,11 @@ CALL = "rpc error making call: "
         (BadRequest("bad"), 400, "bad"),
         (NotFound("none"), 404, "none"),
         (HttpError("blocked", 403), 403, "blocked"),
+        (
+            ServerForbidden("no longer allowed"),
+            403,
+            "Permission denied: rpc error making call: rpc error making call: no longer allowed",
+        ),
     ],
 )
 def test_a_server_s_refusal_shows_each_call_and_loses_its_kind(error: HttpError, status: int, text: str) -> None:

@@ -83,6 +83,17 @@ class Forbidden(HttpError):
     status = 403
 
 
+class ServerForbidden(Forbidden):
+    """A server's refusal that the endpoint takes for a denied permission."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{PERMISSION_DENIED}: {text}")
+        self.text = text
+
+    def after_calls(self, calls: int) -> tuple[int, str]:
+        return self.status, f"{PERMISSION_DENIED}: {CALL_PREFIX * calls}{self.text}"
+
+
 class RootDenied(HttpError):
     """The token is the name of a built-in set of rights."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from apid.core.errors import ACL_DISABLED, PERMISSION_DENIED, Forbidden, HttpError
+from apid.core.errors import ACL_DISABLED, Forbidden, HttpError, ServerForbidden
 from apid.core.message import Request, Response
 from apid.core.routes import Route
 from apid.endpoints.acl.area import AclArea, shown
@@ -45,7 +45,7 @@ class BootstrapEndpoints(AclArea):
         reset = await self._node.consensus.call("acl.bootstrap_reset", {"index": done_at})
         specified = int(reset["specified"])
         if done_at and not specified:
-            raise Forbidden(f"{PERMISSION_DENIED}: ACL bootstrap no longer allowed (reset index: {done_at})")
+            raise ServerForbidden(f"ACL bootstrap no longer allowed (reset index: {done_at})")
         if done_at and specified != done_at:
             raise HttpError(f"Invalid bootstrap reset index (specified {specified}, reset index: {done_at})")
 
@@ -59,5 +59,5 @@ class BootstrapEndpoints(AclArea):
             stored = await self._changed(command, lambda txn: acl.token(txn, row.accessor_id))
         except Forbidden as lost:
             # Somebody else was quicker.
-            raise Forbidden(f"{PERMISSION_DENIED}: {lost}") from None
+            raise ServerForbidden(str(lost)) from None
         return shown(render.bootstrap_token(stored or row))
