@@ -131,6 +131,15 @@ async def test_the_agents_master_token_is_good_for_its_own_endpoints_only() -> N
     assert await world.get("/v1/kv/a", "own") == NOT_FOUND
 
 
+def test_before_version_8_nodes_and_sessions_are_not_guarded_but_services_are() -> None:
+    world = World(rules={"enforce_version_8": False})
+    authorizer = world.access.renewed(Request("GET", "/v1/kv/a", b"", []))
+    assert authorizer.node_read("n") and authorizer.node_write("n") and authorizer.session_write("n")
+    assert authorizer.service_read("consul")
+    assert not authorizer.service_read("web") and not authorizer.key_read("a")
+    assert not authorizer.allows_all
+
+
 # ------------------------------------------------------------------------------------------------------ kept answers
 
 

@@ -76,6 +76,10 @@ def test_a_query_that_cannot_be_right_is_refused(query: PreparedQuery, problem: 
     assert caught.value.text == problem
 
 
+def test_a_query_may_belong_to_nobody_where_that_is_not_asked_for() -> None:
+    assert prepare.prepared_query(_query(""), needs_owner=False) == _query("")
+
+
 def test_query_names_are_unique_and_a_bound_query_ends_with_its_session() -> None:
     machine = Machine()
     machine.register()

@@ -246,9 +246,12 @@ def _txn_node(op: TxnNode, datacenter: str) -> Node:
 # ---------------------------------------------------------------------------------------------------- prepared queries
 
 
-def prepared_query(row: PreparedQuery) -> PreparedQuery:
-    """A prepared query whose ID is already chosen (or, for an update, known to exist)."""
-    problem = _query_problem(row)
+def prepared_query(row: PreparedQuery, needs_owner: bool = True) -> PreparedQuery:
+    """A prepared query whose ID is already chosen (or, for an update, known to exist).
+
+    `needs_owner`: without a name it must belong to a session (`acl_enforce_version_8`).
+    """
+    problem = _query_problem(row, needs_owner)
     if problem:
         raise Refused(f"Invalid prepared query: {problem}")
     if row.template["Type"]:
@@ -258,8 +261,8 @@ def prepared_query(row: PreparedQuery) -> PreparedQuery:
     return row
 
 
-def _query_problem(row: PreparedQuery) -> str:
-    if not row.name and not row.template["Type"] and not row.session:
+def _query_problem(row: PreparedQuery, needs_owner: bool) -> str:
+    if needs_owner and not row.name and not row.template["Type"] and not row.session:
         return "Must be bound to a session"
     if row.token == REDACTED_TOKEN:
         return f"Bad Token '{row.token}', it looks like a query definition with a redacted token was submitted"

@@ -299,7 +299,7 @@ class QueryEndpoints:
 
     async def _keep(self, row: PreparedQuery) -> None:
         try:
-            row = prepare.prepared_query(row)
+            row = prepare.prepared_query(row, self._node.config.acl.enforce_version_8)
         except Refused as refused_row:
             raise refusal(commands.Failed(refused_row.text, refused_row.kind)) from None
         await self._node.consensus.propose(commands.QuerySet(row))
