@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from apid.endpoints.acl import kubernetes
+from apid.endpoints.acl.jwt import NotAToken, check
 from lictor.state.rows import ACLAuthMethod
 from tests.apid.authority import Authority
 from tests.apid.kubernetes_server import KubernetesServer, jwt
@@ -97,7 +98,7 @@ def test_an_api_server_that_is_away(server: KubernetesServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     assert _refused(server, WEB, Host=f"127.0.0.1:{port}") == (
-        f"Post https://127.0.0.1:{port}/apis/authentication.k8s.io/v1/tokenreviews: "
+        f'Post "https://127.0.0.1:{port}/apis/authentication.k8s.io/v1/tokenreviews": '
         f"dial tcp 127.0.0.1:{port}: connect: connection refused"
     )
 
@@ -129,6 +130,9 @@ def test_the_configuration_needs_certificate_and_token(server: KubernetesServer)
     assert kubernetes.config_problem(_method(**{**server.config, "Host": "x/y"})) == (
         'host must be a URL or a host:port pair: "x/y"'
     )
+    assert kubernetes.config_problem(_method(**{**server.config, "Host": "x y"})) == (
+        'parse "https://x y": invalid character " " in host name'
+    )
 
 
 def test_selectors_choose_service_accounts() -> None:
@@ -138,3 +142,26 @@ def test_selectors_choose_service_accounts() -> None:
     assert not kubernetes.matches("nonsense", verified)
     assert kubernetes.selector_problem("serviceaccount.name==x") == ""
     assert 'Selector "foo" is not valid' in kubernetes.selector_problem("foo==x")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a.b", "square/go-jose: compact JWS format must have three parts"),
+        ("!.e30.e30", "illegal base64 data at input byte 0"),
+        ("W10.e30.e30", "json: cannot unmarshal array into Go value of type jose.rawHeader"),
+        ("{}", "square/go-jose: missing payload in JWS message"),
+        ('{"payload": 5}', "json: cannot unmarshal number into Go value of type string"),
+        ('{"payload": "e30", "signature": "!"}', "illegal base64 data at input byte 0"),
+        ('{"payload": "e30", "header": 5}', "json: cannot unmarshal number into Go value of type jose.rawHeader"),
+        (" e30.e30.\n", ""),
+        ('{"payload": "e30", "protected": "e30"}', ""),
+    ],
+)
+def test_what_is_a_signed_token(text: str, problem: str) -> None:
+    if not problem:
+        check(text)
+        return
+    with pytest.raises(NotAToken) as refused:
+        check(text)
+    assert str(refused.value) == problem

@@ -6,11 +6,12 @@ import base64
 import re
 from typing import Any
 
-from apid.core.decoding import DecodeError, parse_json
+from apid.core.decoding import TEXT, DecodeError, Struct, parse_json
 
 _BLANKS = re.compile(r"\s+")
 _ALPHABET = re.compile("[A-Za-z0-9_-]*")
 COMPACT_PARTS = 3
+_HEADER = Struct("jose.rawHeader", {}, open_ended=True)
 
 
 class NotAToken(ValueError):
@@ -41,17 +42,23 @@ def _check_compact(text: str) -> None:
 
 
 def _check_full(message: Any) -> None:
-    if not isinstance(message.get("payload"), str):
+    if message.get("payload") is None:
         raise NotAToken("square/go-jose: missing payload in JWS message")
-    _decoded(message["payload"])
-    if protected := message.get("protected"):
-        _check_header(_decoded(protected))
+    parts = {
+        name: _decoded(TEXT.take(message.get(name) or "", "value")) for name in ("payload", "protected", "signature")
+    }
+    if parts["protected"]:
+        _check_header(parts["protected"])
+    if message.get("header") is not None:
+        _check_is_header(message["header"])
 
 
 def _check_header(raw: bytes) -> None:
-    header = parse_json(raw)
-    if not isinstance(header, dict):
-        raise NotAToken("json: cannot unmarshal value into Go value of type jose.rawHeader")
+    _check_is_header(parse_json(raw))
+
+
+def _check_is_header(header: Any) -> None:
+    _HEADER.take(header, "value")
 
 
 def _decoded(part: str) -> bytes:

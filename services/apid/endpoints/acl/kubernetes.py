@@ -21,6 +21,7 @@ SELECTABLE: Struct = {"serviceaccount": {"namespace": STRING, "name": STRING, "u
 NAME_ANNOTATION = "consul.hashicorp.com/service-name"
 """Of a service account: the name that binding rules see instead of its own."""
 USER_PARTS = 4
+_NOT_IN_HOSTS = re.compile(r"""[\s"<>\\^`{|}]""")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]+")
 
 
@@ -90,6 +91,8 @@ def config_problem(row: ACLAuthMethod) -> str:
         return f"Config.ServiceAccountJWT is not a valid JWT: {error}"
     if not _URL.match(config.host) and config.host.partition("/")[2]:
         return f"host must be a URL or a host:port pair: {quote(config.host)}"
+    if not _URL.match(config.host) and (wrong := _NOT_IN_HOSTS.search(config.host)):
+        return f"parse {quote('https://' + config.host)}: invalid character {quote(wrong[0])} in host name"
     return ""
 
 

@@ -82,7 +82,7 @@ class KubernetesApi:
             response = connection.getresponse()
             raw = response.read(MAX_ANSWER_BYTES)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise KubernetesError(f"{method.capitalize()} {self._base}{path}: {_failure(error, url)}") from None
+            raise KubernetesError(f"{method.capitalize()} {quote(self._base + path)}: {_failure(error, url)}") from None
         finally:
             if connection is not None:
                 connection.close()
