@@ -7,7 +7,8 @@ datacenter with the replication token. Both are for agents only and answer clien
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ OWN_PATH = "/v1/agent/primary/"
 INTERMEDIATE = "intermediate"
 ACL_PREFIX = "acl-"
 NO_TOKEN = "no replication token is set"
-NO_TOKEN_STATUS, UNREACHABLE_STATUS = 409, 503
+SUCCESS, NO_TOKEN_STATUS, UNREACHABLE_STATUS = 200, 409, 503
 REDACTED = "<hidden>"
 READ_KEYS_MAX = 4096
 
@@ -97,6 +98,8 @@ class ReplicationEndpoints:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._authority = ConnectCaEndpoints(node)
+        self._token_of: dict[str, str] = {}
+        """By kind, the replication token that the last list was shown to."""
 
     def routes(self) -> list[Route]:
         responses = {400: "A malformed body", 404: "Asked by a client, or no such kind"}
@@ -190,23 +193,59 @@ class ReplicationEndpoints:
         node = self._node
         if not request.internal or not node.config.server_mode:
             return Response(404, plain=True)
-        token = node.tokens.replication
-        if not token and request.tail.startswith(ACL_PREFIX):
-            return text_response(NO_TOKEN_STATUS, NO_TOKEN)
-        headers: HeaderList = [(b"x-consul-token", token.encode())] if token else []
-        path = PRIMARY_PATH + request.tail
-        # Whoever waits for a change may be answered by any server. The first answer has to be as new as can be: from a
-        # server that is behind it would take back what the last one had.
-        query = request.query + b"&stale" if request.has("index") else request.query
-        target = path.encode() + (b"?" + query if query else b"")
-        message = Request(request.method, path, query, headers, request.body, "", target)
         try:
-            return await node.forwarder.send(message, node.config.primary_datacenter, own=True)
+            return await self._with_present_token(request)
         except NoPathToDatacenter as error:
             return text_response(UNREACHABLE_STATUS, str(error))
         except HttpError as error:
             away = str(error) == REMOTE_UNREACHABLE
             return text_response(UNREACHABLE_STATUS if away else error.status, str(error))
+
+    async def _with_present_token(self, request: Request) -> Response:
+        """The answer to what the replication token of now may see. Errors: HttpError.
+
+        A list is one token's: with another one what was seen before says nothing about what is new, and a request that
+        waits with the old one is given up.
+        """
+        tokens, kind = self._node.tokens, request.tail
+        changed = asyncio.Event()
+        tokens.on_replication_changed.add(changed.set)
+        try:
+            while True:
+                changed.clear()
+                token = tokens.replication
+                if not token and kind.startswith(ACL_PREFIX):
+                    return text_response(NO_TOKEN_STATUS, NO_TOKEN)
+                waits = request.has("index") and self._token_of.get(kind) == token
+                asking = self._send(request, token, waits)
+                answer = await (self._unless(changed, asking) if waits else asking)
+                if answer is None:
+                    continue
+                if request.method == "GET" and answer.status == SUCCESS:
+                    self._token_of[kind] = token
+                return answer
+        finally:
+            tokens.on_replication_changed.discard(changed.set)
+
+    async def _unless(self, event: asyncio.Event, asking: Coroutine[Any, Any, Response]) -> Response | None:
+        """The answer; None when the event came first."""
+        answer, told = asyncio.ensure_future(asking), asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait((answer, told), return_when=asyncio.FIRST_COMPLETED)
+            return answer.result() if answer.done() else None
+        finally:
+            answer.cancel()
+            told.cancel()
+
+    async def _send(self, request: Request, token: str, waits: bool) -> Response:
+        headers: HeaderList = [(b"x-consul-token", token.encode())] if token else []
+        path = PRIMARY_PATH + request.tail
+        # Whoever waits for a change may be answered by any server. The first answer has to be as new as can be: from a
+        # server that is behind it would take back what the last one had.
+        query = request.query + b"&stale" if waits else b""
+        target = path.encode() + (b"?" + query if query else b"")
+        message = Request(request.method, path, query, headers, request.body, "", target)
+        return await self._node.forwarder.send(message, self._node.config.primary_datacenter, own=True)
 
 
 def _found(rows: list[Any]) -> list[Any]:
