@@ -15,7 +15,7 @@ from apid.core.routes import Operation, Route
 from apid.endpoints import schemas
 from apid.endpoints.auto_encrypt import AutoEncryptEndpoints
 from apid.endpoints.connect_ca import CONNECT_OFF, SIGN_PATH, ConnectCaEndpoints, render_roots, roots_and_cluster
-from apid.node.bearer import ANONYMOUS, bearing
+from apid.node.bearer import ANONYMOUS, bearing, headers_with_token
 from apid.node.context import Node
 from apid.node.leaves import Leaf, Leaves
 from apid.node.reading import BARE_ERRORS, json_response
@@ -173,7 +173,8 @@ class ConnectAgentEndpoints:
     async def _of_a_server(self, request: Request, path: str, query: bytes) -> Response:
         """A server's answer. Errors: HttpError with the text of an answer that is not 200."""
         target = path.encode() + (b"?" + query if query else b"")
-        message = Request("GET", path, query, request.headers, b"", request.remote_address, target, request.hops)
+        headers = headers_with_token(request)
+        message = Request("GET", path, query, headers, b"", request.remote_address, target, request.hops)
         response = await self._node.forwarder.send(message, own=True)
         if response.status != 200:
             raise HttpError(response.body.decode("utf-8", "replace"), response.status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apid.core.message import Request
+from apid.core.message import HeaderList, Request
 
 ANONYMOUS = "anonymous"
 """The token of who sends none, named so that the agent's own default does not take its place."""
@@ -20,3 +20,12 @@ def bearing(request: Request, token: str) -> Request:
         known = Request(request.method, request.path, b"stale" if stale else b"", headers, hops=request.hops)
         request.bearers[token] = known
     return known
+
+
+def headers_with_token(request: Request) -> HeaderList:
+    """A request's headers for a question of another path: its token comes along, also when it was in the query."""
+    token = request.token()
+    if not token or not request.query:
+        return request.headers
+    kept = [pair for pair in request.headers if pair[0] not in (b"x-consul-token", b"authorization")]
+    return [*kept, (b"x-consul-token", token.encode("latin-1", "replace"))]

@@ -21,6 +21,7 @@ from apid.core.encoding import to_json
 from apid.core.errors import CALL_PREFIX, HttpError, TooManyRequests
 from apid.core.message import Request, Response
 from apid.core.read_options import INDEX_WAIT_FRACTION, ReadRequest, wait_limit_ns
+from apid.node.bearer import headers_with_token
 from lictor.connect.spiffe import ServiceIdentity
 from lictor.page import Role
 from lictor.state import topics
@@ -207,7 +208,8 @@ class Leaves:
     async def _ask(self, request: Request, method: str, path: str, query: bytes = b"", body: bytes = b"") -> Response:
         """A server's answer: this one's own, or of one that a client agent knows. Errors: HttpError."""
         target = path.encode() + (b"?" + query if query else b"")
-        message = Request(method, path, query, request.headers, body, request.remote_address, target, request.hops)
+        headers = headers_with_token(request)
+        message = Request(method, path, query, headers, body, request.remote_address, target, request.hops)
         message.internal = True
         if not self._node.config.server_mode:
             response = await self._node.forwarder.send(message, own=True)
