@@ -10,10 +10,13 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from lictor.state import gotext
+
+if TYPE_CHECKING:
+    from lictor.cli.secure import TlsSettings
 
 DEFAULT_ADDRESS = "127.0.0.1:8500"
 CONNECT_TIMEOUT_S = 10.0
@@ -115,25 +118,29 @@ def _environment_bool(name: str, default: bool) -> bool:
     if not text:
         return default
     if text not in _TRUE and text not in _FALSE:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+        now_s = time.time()
+        stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now_s))}.{int(now_s * 1000) % 1000:03d}Z"
         reason = f'strconv.ParseBool: parsing "{text}": invalid syntax'
-        print(f'{stamp} [WARN]  consul-api: could not parse {name}: error="{reason}"', file=sys.stderr)
-        return default
+        line = f'{stamp} [WARN]  consul-api: could not parse {name}: error="{reason}"'
+        # Consul's client reads the environment twice, and takes what it cannot read for no.
+        print(line, line, sep="\n", file=sys.stderr)
+        return False
     return text in _TRUE
 
 
-def _check_files(given: Options) -> None:
-    """Refuse what names files that are not there, whether they will be needed or not."""
+def _tls_settings(given: Options) -> TlsSettings | None:
+    """What the files hold, whether it will be needed or not; None when none is named. Raises ApiError."""
     if bool(given.client_cert) != bool(given.client_key):
         raise ApiError("both client cert and client key must be provided")
-    for path, before in (
-        (given.ca_file, "Error loading CA File: open "),
-        ("" if given.ca_file else given.ca_path, "lstat "),
-        (given.client_cert, "open "),
-        (given.client_key, "open "),
-    ):
-        if path and not os.path.exists(path):
-            raise ApiError(f"{before}{path}: no such file or directory")
+    if not (given.ca_file or given.ca_path or given.client_cert):
+        return None
+    from lictor.cli.secure import TlsSettings
+    from lictor.tls.material import TlsError
+
+    try:
+        return TlsSettings(given.ca_file, given.ca_path, given.client_cert, given.client_key)
+    except TlsError as error:
+        raise ApiError(str(error)) from None
 
 
 class Client:
@@ -147,7 +154,7 @@ class Client:
         self.scheme = scheme if mark and scheme in ("http", "https") else ("https" if given.tls else "http")
         if mark and scheme not in ("http", "https", "unix"):
             raise ApiError(f"Unknown protocol scheme: {scheme}")
-        _check_files(given)
+        self._tls = _tls_settings(given)
         self.host = "127.0.0.1" if self.unix_path else (rest if mark else address).rstrip("/")
         self._connection: http.client.HTTPConnection | None = None
 
@@ -295,21 +302,17 @@ class Client:
         return connection
 
     def _secure(self, host: str, port: int) -> http.client.HTTPSConnection:
-        import ssl
+        from lictor.cli.secure import TlsSettings
 
         given = self._options
-        context = ssl.create_default_context(cafile=given.ca_file or None, capath=given.ca_path or None)
-        if not given.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if given.client_cert:
-            context.load_cert_chain(given.client_cert, given.client_key or None)
+        context = (self._tls or TlsSettings()).context(given.verify)
         connection = http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT_S, context=context)
-        if given.tls_server_name:
-            plain = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
-            connection.sock = context.wrap_socket(plain, server_hostname=given.tls_server_name)
-        else:
-            connection.connect()
+        plain = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
+        try:
+            connection.sock = context.wrap_socket(plain, server_hostname=given.tls_server_name or host)
+        except OSError:
+            plain.close()
+            raise
         connection.sock.settimeout(ANSWER_TIMEOUT_S)
         return connection
 
@@ -345,16 +348,27 @@ class Client:
             return "read: connection reset by peer"
         if isinstance(error, TimeoutError):
             return f"{where}: i/o timeout"
-        if type(error).__name__ == "SSLCertVerificationError":
-            return f"x509: {error}"
-        if getattr(error, "reason", "") in NOT_TLS:
-            return "http: server gave HTTP response to HTTPS client"
+        if type(error).__module__ == "ssl":
+            return self._tls_cause(error)
         if isinstance(error, http.client.BadStatusLine):
             line = gotext.quote(str(error)[:MAX_SHOWN_BYTES].rstrip("\r\n"))
             return f"net/http: HTTP/1.x transport connection broken: malformed HTTP response {line}"
         if isinstance(error, OSError) and error.errno and error.strerror:
             return f"{where}: connect: {error.strerror.lower()}"
         return str(error) or type(error).__name__
+
+    def _tls_cause(self, error: Exception) -> str:
+        from lictor.cli.secure import TlsSettings, name_fault
+        from lictor.tls.faults import described
+
+        if getattr(error, "reason", "") in NOT_TLS:
+            return "http: server gave HTTP response to HTTPS client"
+        if type(error).__name__ == "SSLCertVerificationError":
+            host, port = self._host_and_port()
+            context = (self._tls or TlsSettings()).context(verify=False)
+            wanted = self._options.tls_server_name or host
+            return name_fault(context, host, port, wanted, CONNECT_TIMEOUT_S) or described(error)
+        return described(error)
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 CERTIFICATE = "CERTIFICATE"
 PRIVATE_KEY = "PRIVATE KEY"
+AGENT_PAIR = "Failed to load cert/key pair: "
 _BLOCK = re.compile(r"-----BEGIN ([^-\n]+)-----.*?-----END \1-----", re.DOTALL)
 _MISMATCHES = {
     "KEY_VALUES_MISMATCH": "tls: private key does not match public key",
@@ -63,7 +64,7 @@ def read_authorities(ca_file: str, ca_path: str) -> Authorities:
         return Authorities()
     if not os.path.lexists(ca_path):
         raise TlsError(f"lstat {ca_path}: no such file or directory")
-    texts = [_read_authority(path) for path in _files_below(Path(ca_path))]
+    texts = [_read_authority(path) for path in files_below(Path(ca_path))]
     if not texts:
         raise TlsError("Error loading from CAPath: no CAs found")
     return parse_authorities(texts)
@@ -73,33 +74,38 @@ def parse_authorities(texts: list[str]) -> Authorities:
     """Errors: TlsError for a text without a single certificate."""
     found: list[str] = []
     for text in texts:
-        good = [block for kind, block in _blocks(text) if kind == CERTIFICATE and _is_certificate(block)]
+        good = certificates_in(text)
         if not good:
             raise TlsError(f"Couldn't parse PEM {text}")
         found += good
     return Authorities(tuple(texts), tuple(found))
 
 
-def read_key_pair(cert_file: str, key_file: str) -> KeyPair | None:
-    """None unless both are named. Errors: TlsError."""
+def certificates_in(text: str) -> list[str]:
+    """The well-formed certificates of a text, as PEM."""
+    return [block for kind, block in _blocks(text) if kind == CERTIFICATE and _is_certificate(block)]
+
+
+def read_key_pair(cert_file: str, key_file: str, before: str = AGENT_PAIR) -> KeyPair | None:
+    """None unless both are named. Errors: TlsError, whose text begins with `before`."""
     if not cert_file or not key_file:
         return None
     try:
-        return parse_key_pair(_read(Path(cert_file)), _read(Path(key_file)))
+        return parse_key_pair(_read(Path(cert_file)), _read(Path(key_file)), before)
     except OSError as error:
-        raise TlsError(f"Failed to load cert/key pair: {_open_fault(error)}") from None
+        raise TlsError(before + _open_fault(error)) from None
 
 
-def parse_key_pair(certificate: str, private_key: str) -> KeyPair:
+def parse_key_pair(certificate: str, private_key: str, before: str = AGENT_PAIR) -> KeyPair:
     """Errors: TlsError when they are none, or not of each other."""
     if fault := _certificate_fault(certificate) or _key_fault(private_key):
-        raise TlsError(f"Failed to load cert/key pair: {fault}")
+        raise TlsError(before + fault)
     pair = KeyPair(certificate, private_key)
     try:
         load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pair)
     except ssl.SSLError as error:
         fault = _MISMATCHES.get(error.reason or "", "tls: failed to parse private key")
-        raise TlsError(f"Failed to load cert/key pair: {fault}") from None
+        raise TlsError(before + fault) from None
     return pair
 
 
@@ -180,11 +186,11 @@ def _read(path: Path) -> str:
     return path.read_bytes().decode("utf-8", "replace")
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """All files of a tree, in the order of their names."""
     if not folder.is_dir():
         return [folder]
-    return [file for entry in sorted(folder.iterdir()) for file in _files_below(entry)]
+    return [file for entry in sorted(folder.iterdir()) for file in files_below(entry)]
 
 
 def _open_fault(error: OSError) -> str:

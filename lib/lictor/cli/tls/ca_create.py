@@ -39,6 +39,8 @@ def run(call: Call) -> int:
     for path in (certificate_file, key_file):
         if os.path.exists(path):
             raise CommandError(f"{path} already exists.")
+    if call.flag("days", DEFAULT_DAYS) < 0:
+        raise CommandError("x509: certificate has expired or is not yet valid: -days must be positive")
     key, serial = files.new_key(), x509.random_serial_number()
     begins, ends = files.validity(call.flag("days", DEFAULT_DAYS))
     name = x509.Name(

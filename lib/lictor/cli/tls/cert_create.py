@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from typing import Any
 
 from lictor.cli.call import OK, Call, CommandError
@@ -18,6 +19,7 @@ Usage: consul tls cert create [options]
 FLAG_ERROR = "Failed to parse args: {}"
 DEFAULT_DAYS = 365
 MAX_NUMBER = 10_000
+_BEGIN = re.compile(r"-----BEGIN ([^-\n]+)-----")
 DOMAIN_MARK = "#DOMAIN#"
 WARNING = (
     "==> WARNING: Server Certificates grants authority to become a\n"
@@ -57,13 +59,14 @@ def run(call: Call) -> int:
     prefix = _free_prefix(f"{datacenter}-{kind}-{domain}" if kind != "cli" else f"{datacenter}-cli-{domain}")
     from lictor.cli.tls import files
 
-    if call.flag("days", DEFAULT_DAYS) <= 0:
-        raise CommandError("-days must be positive: the certificate would have expired already")
-    key = files.new_key()
-    certificate = _sign(call, kind, f"{kind}.{datacenter}.{domain}", key, ca_file, key_file)
+    authority, signer = files.read(ca_file, "CA"), files.read(key_file, "CA key")
     if kind == "server":
         call.out(WARNING)
     call.out(f"==> Using {ca_file} and {key_file}")
+    if call.flag("days", DEFAULT_DAYS) <= 0:
+        raise CommandError("x509: certificate has expired or is not yet valid: -days must be positive")
+    key = files.new_key()
+    certificate = _sign(call, kind, f"{kind}.{datacenter}.{domain}", key, authority, signer)
     files.write_new(f"{prefix}.pem", files.pem_of(certificate))
     call.out(f"==> Saved {prefix}.pem")
     files.write_new(f"{prefix}-key.pem", files.pem_of_key(key))
@@ -79,7 +82,7 @@ def _free_prefix(base: str) -> str:
     raise CommandError(f"{base}-0.pem to {base}-{MAX_NUMBER - 1}.pem already exist.")
 
 
-def _sign(call: Call, kind: str, name: str, key: Any, ca_file: str, key_file: str) -> Any:
+def _sign(call: Call, kind: str, name: str, key: Any, ca_pem: bytes, ca_key_pem: bytes) -> Any:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -87,14 +90,18 @@ def _sign(call: Call, kind: str, name: str, key: Any, ca_file: str, key_file: st
 
     from lictor.cli.tls import files
 
+    _check_first_block(ca_key_pem, ("EC PRIVATE KEY",), "unknown PEM block type for signing key: {}")
+    _check_first_block(ca_pem, ("CERTIFICATE",), "first PEM-block should be CERTIFICATE type")
     try:
-        authority = x509.load_pem_x509_certificate(files.read(ca_file, "CA"))
-        signer = serialization.load_pem_private_key(files.read(key_file, "CA key"), None)
+        authority = x509.load_pem_x509_certificate(ca_pem)
+        signer = serialization.load_pem_private_key(ca_key_pem, None)
     except ValueError as error:
         raise CommandError(f"Error reading the authority's files: {error}") from None
     ca_key = authority.public_key()
     if not isinstance(signer, ec.EllipticCurvePrivateKey) or not isinstance(ca_key, ec.EllipticCurvePublicKey):
         raise CommandError("Error: the authority's key must be an elliptic curve key")
+    if signer.public_key() != ca_key:
+        raise CommandError("x509: provided PrivateKey doesn't match parent's PublicKey")
     begins, ends = files.validity(call.flag("days", DEFAULT_DAYS))
     builder = (
         x509.CertificateBuilder()
@@ -112,8 +119,19 @@ def _sign(call: Call, kind: str, name: str, key: Any, ca_file: str, key_file: st
     )
     if kind != "cli":
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        if kind == "client":
+            purposes.reverse()
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     return builder.sign(signer, hashes.SHA256())
+
+
+def _check_first_block(pem: bytes, wanted: tuple[str, ...], fault: str) -> None:
+    """Errors: CommandError when a text does not begin with what is wanted."""
+    found = _BEGIN.search(pem.decode("utf-8", "replace"))
+    if found is None:
+        raise CommandError("no PEM-encoded data found")
+    if found.group(1) not in wanted:
+        raise CommandError(fault.format(found.group(1)))
 
 
 def _alternatives(call: Call, kind: str, name: str) -> list[Any]:
@@ -124,6 +142,6 @@ def _alternatives(call: Call, kind: str, name: str) -> list[Any]:
     addresses = [*call.flag("additional-ipaddress", []), *(["127.0.0.1"] if kind != "cli" else [])]
     try:
         parsed = [ipaddress.ip_address(address) for address in addresses]
-    except ValueError as error:
-        raise CommandError(f"Error: -additional-ipaddress: {error}") from None
+    except ValueError:
+        raise CommandError("failed to parse certificate") from None
     return [*(x509.DNSName(each) for each in (*extra, name, "localhost")), *(x509.IPAddress(each) for each in parsed)]
