@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
 import os
@@ -314,6 +315,26 @@ async def test_https_verifies_unless_told_not_to(pool: RunnerPool, certificate: 
         assert (await run(named_otherwise, HTTP=url)).output == (
             f'Get "{url}": x509: certificate is not valid for web.example'
         )
+
+
+async def test_a_server_that_wants_a_certificate_is_quoted(pool: RunnerPool, certificate: tuple[Path, Path]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    context.load_verify_locations(certificate[0])
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(ssl.SSLError):
+            context.wrap_socket(connection, server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        serving = asyncio.create_task(asyncio.to_thread(serve))
+        result = await run(pool, HTTP=url, TLSSkipVerify=True, Timeout="5s")
+        await serving
+    assert result == ("critical", f'Get "{url}": remote error: tls: handshake failure')
 
 
 async def test_handshakes_that_hang_or_break_are_only_that_checks_trouble(pool: RunnerPool) -> None:

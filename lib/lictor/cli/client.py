@@ -368,7 +368,8 @@ class Client:
             context = (self._tls or TlsSettings()).context(verify=False)
             wanted = self._options.tls_server_name or host
             return name_fault(context, host, port, wanted, CONNECT_TIMEOUT_S) or described(error)
-        return described(error)
+        # An agent of Consul's says so in both cases.
+        return described(error).replace("tls: certificate required", "tls: bad certificate")
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -21,7 +21,7 @@ _ALERTS = {
     "UNKNOWN_CA": "unknown certificate authority",
     "BAD_CERTIFICATE": "bad certificate",
     "CERTIFICATE_EXPIRED": "expired certificate",
-    "CERTIFICATE_REQUIRED": "bad certificate",
+    "CERTIFICATE_REQUIRED": "certificate required",
     "HANDSHAKE_FAILURE": "handshake failure",
     "PROTOCOL_VERSION": "protocol version not supported",
     "INTERNAL_ERROR": "internal error",

@@ -84,7 +84,7 @@ class _Exchange(asyncio.Protocol):
             # A body without a length ends with the connection.
             self.on_message_complete()
         else:
-            self._fail("EOF" if exc is None else f"read tcp: {exc}")
+            self._fail("EOF" if exc is None else _broken_off(exc))
 
     def on_status(self, status: bytes) -> None:
         self._reason += status
@@ -123,6 +123,14 @@ class _Exchange(asyncio.Protocol):
         if not self.answer.done():
             self.answer.set_exception(HttpError(text))
         self.close()
+
+
+def _broken_off(error: Exception) -> str:
+    if not isinstance(error, ssl.SSLError):
+        return f"read tcp: {error}"
+    from lictor.tls.faults import described
+
+    return described(error)
 
 
 def request_bytes(method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
