@@ -200,6 +200,8 @@ class Syncer:
             await self._catalog.deregister(token, service_id=service_id)
         except CatalogDenied:
             await self._blocked("service.deregistration", "Service deregistration", "service", service_id, token)
+            self._state.removal_refused(service_id=service_id)
+            return
         except CatalogError as error:
             if "Unknown service" not in str(error):
                 log.warning("Deregistering service failed.: service=%s error=%s", service_id, json.dumps(str(error)))
@@ -237,6 +239,8 @@ class Syncer:
             await self._catalog.deregister(token, check_id=check_id)
         except CatalogDenied:
             await self._blocked("check.deregistration", "Check deregistration", "check", check_id, token)
+            self._state.removal_refused(check_id=check_id)
+            return
         except CatalogError as error:
             if "Unknown check" not in str(error):
                 log.warning("Deregistering check failed.: check=%s error=%s", check_id, json.dumps(str(error)))

@@ -205,6 +205,30 @@ async def test_what_is_refused_is_logged_with_whose_token_it_was_and_does_not_st
         await until("the other arrives", lambda: "other" in apid.services["n1"])
 
 
+async def test_a_refused_removal_is_tried_again_with_its_own_token(tmp_path: Path, apid: FakeApid) -> None:
+    acl = AclConfig(tokens=AclTokens(default="def"))
+    async with running(make_config(tmp_path, acl=acl)) as (_, client):
+        await client.service(Name="web", token="mine")
+        await client.check(Name="ttl", TTL="1h", token="mine")
+        await until("both arrive", lambda: "web" in apid.services.get("n1", {}) and "ttl" in apid.checks.get("n1", {}))
+        apid.refuse = {"/v1/catalog/deregister": (403, "Permission denied")}
+        apid.requests.clear()
+        await client.deregister(service_id="web")
+        await client.deregister(check_id="ttl")
+        await until("both are refused", lambda: sum("deregister" in path for _, path, _ in apid.requests) == 2)
+        await client.call("Sync", agent_pb2.SyncRequest())
+        apid.refuse = {}
+        apid.requests.clear()
+        apid.tokens.clear()
+        await client.call("Sync", agent_pb2.SyncRequest())
+        sent = [token for (_, path, _), token in zip(apid.requests, apid.tokens, strict=True) if "deregister" in path]
+        assert sent == ["mine", "mine"]
+        assert "web" not in apid.services["n1"]
+        assert "ttl" not in apid.checks["n1"]
+        await client.call("Sync", agent_pb2.SyncRequest())
+        assert sum("deregister" in path for _, path, _ in apid.requests) == 2
+
+
 async def test_a_refused_node_is_logged(tmp_path: Path, apid: FakeApid, caplog: pytest.LogCaptureFixture) -> None:
     apid.refuse = {"/v1/catalog/register": (403, "Permission denied")}
     acl = AclConfig(tokens=AclTokens(agent="agt"))

@@ -180,6 +180,15 @@ class LocalState:
         if entry.deleted:
             del self.checks[check_id]
 
+    def removal_refused(self, service_id: str = "", check_id: str = "") -> None:
+        """The catalog may not forget what was deleted: it stays known with its token until the next full comparison."""
+        service, check = self.services.get(service_id), self.checks.get(check_id)
+        # Registered again meanwhile, it goes on its way as any other.
+        if service is not None and service.deleted:
+            self.dirty_services.discard(service_id)
+        if check is not None and check.deleted:
+            self.dirty_checks.discard(check_id)
+
     def take_changed(self) -> tuple[set[str], set[str]]:
         """IDs of services and checks that changed visibly since the last call."""
         changed = self.changed_services, self.changed_checks

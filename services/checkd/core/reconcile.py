@@ -49,6 +49,8 @@ def _compare_services(state: LocalState, remote: Mapping[str, Mapping[str, Any]]
         if entry.deleted:
             if found is None:
                 state.service_synced(service_id, entry.revision)
+            else:
+                state.mark_dirty_service(service_id)
             continue
         if found is None:
             state.mark_dirty_service(service_id)
@@ -72,6 +74,8 @@ def _compare_checks(state: LocalState, remote: Mapping[str, Mapping[str, Any]], 
         if entry.deleted:
             if found is None:
                 state.check_synced(check_id, entry.revision)
+            else:
+                state.mark_dirty_check(check_id)
         elif found is not None and same_check(entry.check, found, compare_output):
             state.check_synced(check_id, entry.revision)
         else:
