@@ -4,6 +4,7 @@ The tests follow each other; the last ones take the servers away.
 """
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -176,6 +177,21 @@ def test_a_watch_through_a_client_agent_ends_with_its_token(cluster: Cluster) ->
         assert ask(client, "DELETE", f"/v1/acl/token/{accessor}") == (200, True)
         assert any(line.startswith(b"event: error") for line in lines)
         assert b"ACL not found" in next(line for line in lines if line.startswith(b"data: "))
+
+
+def test_who_waits_for_events_sees_them_by_the_rights_of_then(cluster: Cluster) -> None:
+    server = cluster.servers[0]
+    secret, accessor = token(server, Policies=[{"Name": "user"}])
+    answers: list[tuple[int, Any]] = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(ask(server, "GET", "/v1/event/list?index=1&wait=20s", secret))
+    )
+    waiting.start()
+    assert ask(server, "DELETE", f"/v1/acl/token/{accessor}") == (200, True)
+    while waiting.is_alive():
+        assert ask(server, "PUT", "/v1/event/fire/deploy", body=b"x")[0] == 200
+        waiting.join(0.5)
+    assert answers == [NOT_FOUND]
 
 
 def test_without_servers_the_down_policy_decides(cluster: Cluster) -> None:

@@ -199,7 +199,7 @@ class AgentLocalEndpoints:
     async def service(self, request: Request) -> Response:
         service_id, known_hash = request.tail, request.get("hash")
         wait_ns, _ = parse_wait(request)
-        self._node.authorizer(request)
+        authorizer = self._node.authorizer(request)
         limit_s = min(wait_ns if wait_ns > 0 else DEFAULT_HASH_WAIT_NS, MAX_HASH_WAIT_NS) / 1e9
         limit_s += self._random.uniform(0, limit_s / INDEX_WAIT_FRACTION)
         deadline_s = asyncio.get_running_loop().time() + limit_s
@@ -209,7 +209,7 @@ class AgentLocalEndpoints:
             found = self._local.services.get(service_id)
             if found is None:
                 raise NotFound(f"unknown service ID: {service_id}")
-            if not self._node.authorizer(request).service_read(found["Service"]):
+            if not authorizer.service_read(found["Service"]):
                 raise Forbidden(PERMISSION_DENIED)
             shown_hash = content_hash(found)
             expired = asyncio.get_running_loop().time() >= deadline_s
@@ -219,6 +219,7 @@ class AgentLocalEndpoints:
             try:
                 async with asyncio.timeout_at(deadline_s):
                     await changed.wait()
+                authorizer = self._node.authorizer_now(request)
             except TimeoutError:
                 continue
 

@@ -124,6 +124,7 @@ class EventEndpoints:
             try:
                 async with asyncio.timeout_at(deadline_s):
                     await changed.wait()
+                authorizer = node.authorizer_now(request)
             except TimeoutError:
                 break
         body = to_json([event_dict(event) for event in events])

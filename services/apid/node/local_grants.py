@@ -24,6 +24,7 @@ class StateGrants:
         self._grants = grants
         self._applied = -1
         self._generation = -1
+        self._had_tokens = False
 
     def of_secret(self, secret_id: str) -> Grant | None:
         """What the secret's token may do as of now, expired or not; None when there is no such token."""
@@ -55,10 +56,13 @@ class StateGrants:
     def knows_tokens(self) -> bool:
         """Whether the state has ever held a token."""
         try:
-            with self._state.read() as txn:
-                return holds_tokens(txn)
+            self._look()
+            if not self._had_tokens:
+                with self._state.read() as txn:
+                    self._had_tokens = holds_tokens(txn)
         except NoLeader:
             return False
+        return self._had_tokens
 
     def resolved(self, secret_id: str) -> Resolved | None:
         """The token with its roles and policies, for another agent; None when there is none."""
@@ -84,6 +88,7 @@ class StateGrants:
             return
         if raft.generation != self._generation:
             self._grants.clear()
+            self._had_tokens = False
         with self._state.read() as txn:
             self._grants.look(txn)
         # Read before the records: what was applied in between is looked at the next time.

@@ -11,7 +11,7 @@ from lictor.acl.defaults import ROOTS
 from lictor.acl.errors import RulesError
 from lictor.config.runtime import RuntimeConfig
 from lictor.logs import quoted
-from lictor.state.grants import LocalGrants
+from lictor.state.grants import LocalGrants, holds_tokens
 from lictor.state.store import ReadTxn
 
 log = logging.getLogger("agent.dns")
@@ -21,8 +21,11 @@ ANONYMOUS = "anonymous"
 
 def decides_here(config: RuntimeConfig) -> bool:
     """Whether this server's own state says which tokens there are; else apid is asked for everything."""
-    primary = config.primary_datacenter in ("", config.datacenter)
-    return config.server_mode and (primary or config.acl.enable_token_replication)
+    return config.server_mode and (_is_primary(config) or config.acl.enable_token_replication)
+
+
+def _is_primary(config: RuntimeConfig) -> bool:
+    return config.primary_datacenter in ("", config.datacenter)
 
 
 class Rights:
@@ -30,6 +33,7 @@ class Rights:
 
     def __init__(self, config: RuntimeConfig) -> None:
         self._secret = config.acl.tokens.default or ANONYMOUS
+        self._is_primary = _is_primary(config)
         wrap: Callable[[Authorizer], Authorizer] = _same
         if not config.acl.enforce_version_8:
             from lictor.acl.version8 import unguarded
@@ -43,6 +47,10 @@ class Rights:
     def forget(self) -> None:
         """The state was replaced."""
         self._grants.clear()
+
+    def are_here(self, txn: ReadTxn) -> bool:
+        """Whether the tokens are in this state: those of another datacenter take a while to be replicated."""
+        return self._is_primary or holds_tokens(txn)
 
     def of(self, txn: ReadTxn) -> Authorizer | None:
         """The rights by this view of the state; None when the token is unknown."""

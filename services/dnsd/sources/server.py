@@ -105,8 +105,11 @@ class ServerSource:
                 rights.forget()
         if self._may_use_local():
             with local.read() as txn:
-                authorizer = ALLOW_ALL if rights is None else rights.of(txn)
-                yield BothView(self._local.view_of(txn, authorizer), self._remote)
+                if rights is not None and not rights.are_here(txn):
+                    yield TooOldView(self._remote)
+                else:
+                    authorizer = ALLOW_ALL if rights is None else rights.of(txn)
+                    yield BothView(self._local.view_of(txn, authorizer), self._remote)
         else:
             yield TooOldView(self._remote)
 
