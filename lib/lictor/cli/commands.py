@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config write": (f"{_HERE}.config.write", "Create or change a config entry"),
     "connect ca get-config": (f"{_HERE}.connect.ca_get_config", "Display the certificate authority's configuration"),
     "connect ca set-config": (f"{_HERE}.connect.ca_set_config", "Change the certificate authority's configuration"),
+    "connect proxy": (f"{_HERE}.connect.proxy", "Runs a Consul Connect proxy"),
     "debug": (f"{_HERE}.debug", "Records what an agent tells about itself, for operators"),
     "event": (f"{_HERE}.event", "Fire a new event"),
     "exec": (f"{_HERE}.exec", "Executes a command on nodes of the cluster"),
