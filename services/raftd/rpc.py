@@ -227,6 +227,7 @@ def status(driver: Driver) -> raft_pb2.StatusResponse:
         last_contact_ms=contact_ms,
         servers=[raft_pb2.RaftServer(id=s.id, address=s.address, voter=s.voter) for s in servers],
         write_error=driver.write_error,
+        configuration_index=raft.configuration_index,
     )
 
 

@@ -107,6 +107,8 @@ async def test_stats_show_what_consul_info_shows(client: Client) -> None:
     assert stats["state"] == "Leader"
     assert stats["num_peers"] == "0"
     assert stats["applied_index"] == stats["commit_index"]
+    status = await client.stub().Status(raft_pb2.StatusRequest(), metadata=client.metadata)
+    assert 0 < status.configuration_index <= status.commit_index
 
 
 async def test_sessions_expire_and_are_renewed_by_the_leader(client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sys
 import threading
@@ -36,6 +37,8 @@ COORDINATE_AGE_S = 0.5
 COORDINATE_DIMENSIONS = 8
 INITIAL_ERROR = 1.5
 INITIAL_HEIGHT = 1e-05
+# As Go calls them.
+GO_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
 RAFT_STATES = {"leader": "Leader", "follower": "Follower", "candidate": "Candidate", "shutdown": "Shutdown"}
 
 
@@ -228,9 +231,10 @@ class AgentSelfEndpoints:
             }
             stats["raft"] = _raft_stats(raft)
         stats["runtime"] = {
-            "arch": sys.implementation.cache_tag or "python",
+            "arch": GO_MACHINES.get(os.uname().machine, os.uname().machine),
             "cpu_count": str(len(_cpus())),
             "goroutines": str(threading.active_count()),
+            "max_procs": str(len(_cpus())),
             "max_rss_kb": str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
             "os": sys.platform,
             "version": f"python{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}",
@@ -243,8 +247,6 @@ class AgentSelfEndpoints:
 
 
 def _cpus() -> set[int]:
-    import os
-
     return os.sched_getaffinity(0)
 
 
@@ -270,6 +272,7 @@ def _raft_stats(raft: raft_pb2.StatusResponse) -> dict[str, str]:
         "last_snapshot_index": str(raft.last_snapshot_index),
         "last_snapshot_term": str(raft.last_snapshot_term),
         "latest_configuration": f"[{' '.join(_server_stats(server) for server in raft.servers)}]",
+        "latest_configuration_index": str(raft.configuration_index),
         "num_peers": str(max(voters - 1, 0)),
         "protocol_version": "3",
         "protocol_version_max": "3",
