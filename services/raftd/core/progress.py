@@ -31,6 +31,7 @@ class Progress:
         "departs_at_ns",
         "id",
         "match_index",
+        "matched_round",
         "next_index",
         "offset",
         "probe_sent",
@@ -43,6 +44,8 @@ class Progress:
     def __init__(self, server_id: str, next_index: int) -> None:
         self.id = server_id
         self.match_index = 0
+        self.matched_round = 0
+        """The leader's round when it learned of `match_index`."""
         self.next_index = next_index
         self.state = ProgressState.PROBE
         self.contact_ns = 0
@@ -91,12 +94,22 @@ class Progress:
         self._inflight_bytes += size_bytes
         self.next_index = last_index + 1
 
-    def matched(self, index: int) -> bool:
-        """Entries up to `index` are durable there; returns whether that is news."""
+    def has_lost(self, hint_index: int, round_number: int) -> bool:
+        """Whether a rejection proves that the log there is no longer what it was: it answers something sent after the
+        follower had more than it has now."""
+        return round_number > self.matched_round and hint_index < self.match_index
+
+    def forget(self) -> None:
+        """Nothing is known to be durable there any more."""
+        self.match_index = 0
+
+    def matched(self, index: int, round_number: int) -> bool:
+        """Entries up to `index` are durable there, as is known in this round; returns whether that is news."""
         while self._inflight and self._inflight[0][0] <= index:
             self._inflight_bytes -= self._inflight.popleft()[1]
         if index <= self.match_index:
             return False
         self.match_index = index
+        self.matched_round = round_number
         self.next_index = max(self.next_index, index + 1)
         return True

@@ -108,7 +108,7 @@ class Replication:
         if not message.success:
             self._back_off(progress, message)
             return False
-        news = progress.matched(message.match_index)
+        news = progress.matched(message.match_index, self._rounds.current)
         match progress.state:
             case ProgressState.PROBE:
                 if self._node.log.term(progress.next_index - 1) is None:
@@ -128,7 +128,7 @@ class Replication:
 
     def chunk_answered(self, now_ns: int, progress: Progress, message: SnapshotChunkResponse) -> bool:
         """Returns whether more is known to be durable there than before."""
-        news = message.match_index > 0 and progress.matched(message.match_index)
+        news = message.match_index > 0 and progress.matched(message.match_index, self._rounds.current)
         meta = progress.snapshot
         if progress.state != ProgressState.SNAPSHOT or meta is None or meta.id != message.snapshot_id:
             return news
@@ -158,7 +158,13 @@ class Replication:
             progress.probe_sent = True
 
     def _back_off(self, progress: Progress, message: AppendResponse) -> None:
-        """No match there: go back to where one is possible, skipping whole terms (3.5)."""
+        """No match there: go back to where one is possible, skipping whole terms (3.5).
+
+        A follower may also have less than it acknowledged: it came back under its ID with an empty disk. Its votes may
+        be lost, too, so this is no way to run a cluster, but who does it is sent the log anew, as with other Rafts.
+        """
+        if progress.has_lost(message.hint_index, message.round):
+            progress.forget()
         if progress.state == ProgressState.SNAPSHOT or message.rejected_index <= progress.match_index:
             return
         if progress.state == ProgressState.PROBE and message.rejected_index != progress.next_index - 1:

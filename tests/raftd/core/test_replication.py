@@ -13,7 +13,7 @@ from raftd.core.api import (
     RoleName,
     UncommittedLimitError,
 )
-from tests.raftd.core.bench import TIMEOUT_NS, Bench, bench_config
+from tests.raftd.core.bench import TIMEOUT_NS, Bench, Node, bench_config
 
 
 def test_entries_reach_everybody_and_are_applied_in_order() -> None:
@@ -87,6 +87,36 @@ def test_a_conflicting_tail_is_replaced() -> None:
     bench.advance(1000)
     assert first.commands() == [b"kept"]
     assert first.raft.last_index == second.raft.last_index
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_follower_that_comes_back_with_an_empty_disk_is_sent_everything_anew(streaming: bool) -> None:
+    bench = Bench(3)
+    leader = bench.elect("n1")
+    bench.propose(leader, b"a", b"b")
+    bench.advance(300)
+    if not streaming:
+        bench.cut = {"n2"}
+        leader.raft.peer_unreachable(bench.now_ns, "n2")
+    bench.nodes["n2"] = Node(bench, "n2", bench_config("n2"))
+    bench.cut = {"n3"}
+    bench.advance(300)
+    index = bench.propose(leader, b"c")
+    bench.advance(1000)
+    assert bench["n2"].commands() == [b"a", b"b", b"c"]
+    assert leader.raft.commit_index == index, "with n3 away, what n2 has anew is counted"
+
+
+def test_a_late_rejection_takes_nothing_back() -> None:
+    """Sent before the follower had what it has acknowledged since."""
+    bench = Bench(3)
+    leader = bench.elect("n1")
+    bench.propose(leader, b"a", b"b")
+    bench.advance(300)
+    before = [(peer.id, peer.match_index) for peer in leader.raft.peers()]
+    late = AppendResponse("n2", "n1", leader.raft.soft_state.term, 1, False, 0, leader.raft.last_index, 0, 0)
+    leader.raft.step(bench.now_ns, late)
+    assert [(peer.id, peer.match_index) for peer in leader.raft.peers()] == before
 
 
 def test_backtracking_skips_whole_terms() -> None:
