@@ -28,6 +28,7 @@ from lictor.config import hcl
         ('t = "${keep("this")} literally"', {"t": '${keep("this")} literally'}),
         ("a-b.c_d = 1", {"a-b.c_d": 1}),
         ("a = 1\na = 2", {"a": 2}),
+        ("a = 1\nb = ", {"a": 1}),
     ],
 )
 def test_text_means(text: str, expected: dict[str, object]) -> None:
@@ -41,8 +42,9 @@ def test_text_means(text: str, expected: dict[str, object]) -> None:
         ('a = "b\nc', "At 1:7"),
         ("a b", "At 1:5: key 'a b' expected"),
         ("a\n", "At 2:1"),
-        ("a = ", "At 1:5"),
-        ("a {\n b = 1\n", "At 3:1"),
+        ("s = [{ a 1 }]", "At 1:6: error while trying to parse object within list: At 1:10: expected: IDENT"),
+        ("a = [", "At 1:6: unexpected token while parsing list: EOF"),
+        ("a {\n b = 1\n", "At 3:2"),
         ("a = [1 2]", "At 1:8"),
         ("= 1", "At 1:1"),
         ("a = <<EOT\nnever closed\n", "At 1:5"),

@@ -68,6 +68,14 @@ def _name_of(token: Token) -> str:
     return _NAMES.get(token.kind, token.kind.upper())
 
 
+SCANNER_FAULTS = ("literal not terminated", "comment not terminated", "heredoc not terminated", "illegal char")
+"""Told as they are, wherever in the text."""
+
+
+class _TextEnded(Exception):
+    """The text ends where a value should be."""
+
+
 class _Parser:
     """A recursive-descent parser over one text."""
 
@@ -110,8 +118,12 @@ class _Parser:
                 self._next()
                 return found
             if self._token.kind == "end":
-                raise self._fail("object expected closing RBRACE got: EOF")
-            self._member(found, depth)
+                raise self._fail("object expected closing RBRACE got: EOF", self._token.offset + 1)
+            try:
+                self._member(found, depth)
+            except _TextEnded:
+                # A key without its value at the very end of the text is let be; only braces must be closed.
+                continue
             if self._token.kind == ",":
                 if closing == "end":
                     raise self._fail("illegal char")
@@ -122,9 +134,10 @@ class _Parser:
         keys: list[str] = []
         while self._token.kind in ("identifier", "string"):
             keys.append(self._next().value)
+            self._skip_newlines()
         if not keys and self._token.kind == "=":
             raise self._fail("no object keys found!")
-        if not keys:
+        if not keys or self._token.kind not in ("=", "{", "end"):
             raise self._fail(f"expected: IDENT | STRING | ASSIGN | LBRACE got: {_name_of(self._token)}")
         if self._token.kind == "=":
             if len(keys) > 1:
@@ -145,6 +158,8 @@ class _Parser:
         add(found, keys[0], value)
 
     def _value(self, depth: int) -> Any:
+        if self._token.kind == "end":
+            raise _TextEnded
         token = self._next()
         if token.kind in ("string", "number"):
             return token.value
@@ -165,7 +180,16 @@ class _Parser:
             if self._token.kind == "]":
                 self._next()
                 return found
-            value = self._value(depth)
+            if self._token.kind == "end":
+                raise self._fail("unexpected token while parsing list: EOF")
+            opening = self._token
+            try:
+                value = self._value(depth)
+            except HclError as error:
+                if opening.kind != "{" or str(error).endswith(SCANNER_FAULTS):
+                    raise
+                text = f"error while trying to parse object within list: {error}"
+                raise self._fail(text, opening.offset) from None
             is_object = isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict)
             found.append(value[0] if is_object else value)
             self._skip_newlines()
