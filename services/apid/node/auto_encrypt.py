@@ -96,6 +96,7 @@ class AutoEncrypt:
     async def _begin(self) -> None:
         attempts = 0
         while True:
+            known = self._shown()
             for address in self._addresses():
                 try:
                     self._take(await self._ask_first(address))
@@ -105,17 +106,21 @@ class AutoEncrypt:
             attempts += 1
             pause_s = min(self._random.uniform(0, RETRY_SPREAD_S) * (attempts + 1), RETRY_MAX_S)
             log.warning("retrying AutoEncrypt: retry_interval=%.3fs", pause_s)
-            await self._pause(pause_s)
+            await self._pause(pause_s, known)
 
-    async def _pause(self, limit_s: float) -> None:
+    def _shown(self) -> set[str]:
+        """The names of the servers that gossip shows."""
+        return {member.name for member in self._gossip.lan.alive_servers(self._config.datacenter)}
+
+    async def _pause(self, limit_s: float, known: set[str]) -> None:
         """Until the time is over, or gossip shows a server that was not known."""
-        known = {member.name for member in self._gossip.lan.alive_servers(self._config.datacenter)}
         shown = asyncio.Event()
 
         def look() -> None:
-            if {member.name for member in self._gossip.lan.alive_servers(self._config.datacenter)} - known:
+            if self._shown() - known:
                 shown.set()
 
+        look()
         self._gossip.lan.listeners.append(look)
         try:
             with contextlib.suppress(TimeoutError):
