@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
-
-import grpc
 
 from lictor.pb.lictor.v1 import forward_pb2, forward_pb2_grpc
 from lictor.rpc import DaemonChannel
+from lictor.rpc.exchange import exchange
 
 REQUEST_TIMEOUT_S = 15.0
 QUEUE_LIMIT = 1024
@@ -97,30 +95,28 @@ class ForwardClient:
         self._reader = asyncio.get_running_loop().create_task(self._read(stub, self._outgoing))
 
     async def _read(self, stub: Any, outgoing: asyncio.Queue[forward_pb2.HttpRequest]) -> None:
-        async def requests() -> AsyncIterator[forward_pb2.HttpRequests]:
-            while True:
-                batch = [await outgoing.get()]
-                size = len(batch[0].body)
-                while len(batch) < MAX_BATCH_ITEMS and size < MAX_BATCH_BYTES and not outgoing.empty():
-                    batch.append(outgoing.get_nowait())
-                    size += len(batch[-1].body)
-                yield forward_pb2.HttpRequests(items=batch)
+        async def following() -> forward_pb2.HttpRequests:
+            batch = [await outgoing.get()]
+            size = len(batch[0].body)
+            while len(batch) < MAX_BATCH_ITEMS and size < MAX_BATCH_BYTES and not outgoing.empty():
+                batch.append(outgoing.get_nowait())
+                size += len(batch[-1].body)
+            return forward_pb2.HttpRequests(items=batch)
 
         reason = "the stream ended"
         try:
-            async for batch in stub.HandleBatches(requests(), metadata=self._channel.metadata):
-                for message in batch.items:
-                    self._take(message)
-        except grpc.aio.AioRpcError as error:
-            reason = error.details() or error.code().name
+            await exchange(stub.HandleBatches(metadata=self._channel.metadata), following, self._take)
+        except ConnectionError as error:
+            reason = str(error)
         finally:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(ForwardUnavailable(reason))
 
-    def _take(self, message: forward_pb2.HttpResponse) -> None:
-        answer = self._waiting.get(message.id)
-        if answer is None or answer.done():
-            return
-        headers = {header.name.lower(): header.value for header in message.headers}
-        answer.set_result(ForwardAnswer(message.status, headers, message.body))
+    def _take(self, batch: forward_pb2.HttpResponses) -> None:
+        for message in batch.items:
+            answer = self._waiting.get(message.id)
+            if answer is None or answer.done():
+                continue
+            headers = {header.name.lower(): header.value for header in message.headers}
+            answer.set_result(ForwardAnswer(message.status, headers, message.body))

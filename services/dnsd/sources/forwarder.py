@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 from urllib.parse import quote, urlencode
 
-import grpc
 import msgspec
 
 from dnsd.core.needs import Unavailable
 from lictor.pb.lictor.v1 import forward_pb2, forward_pb2_grpc
-from lictor.rpc import DaemonChannel, DaemonNotRunning
+from lictor.rpc import DaemonChannel
+from lictor.rpc.exchange import exchange
 
 log = logging.getLogger("agent.dns")
 
@@ -73,7 +73,7 @@ class Forwarder:
         self._token = token
         self._next_id = 1
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        self._outgoing: asyncio.Queue[forward_pb2.HttpRequest | None] | None = None
+        self._outgoing: asyncio.Queue[forward_pb2.HttpRequest] | None = None
         self._pump: asyncio.Task[None] | None = None
 
     async def get(self, path: str, parameters: Mapping[str, str], timeout_s: float, client_address: str = "") -> Reply:
@@ -103,27 +103,20 @@ class Forwarder:
         finally:
             self._waiting.pop(number, None)
 
-    def _stream(self) -> asyncio.Queue[forward_pb2.HttpRequest | None]:
+    def _stream(self) -> asyncio.Queue[forward_pb2.HttpRequest]:
         if self._pump is None or self._pump.done() or self._outgoing is None:
             self._outgoing = asyncio.Queue(MAX_OUTSTANDING)
             self._pump = asyncio.get_running_loop().create_task(self._run(self._outgoing))
         return self._outgoing
 
-    async def _run(self, outgoing: asyncio.Queue[forward_pb2.HttpRequest | None]) -> None:
+    async def _run(self, outgoing: asyncio.Queue[forward_pb2.HttpRequest]) -> None:
         """Carry requests and answers until the stream breaks; then everything that waits fails."""
-
-        async def requests() -> AsyncIterator[forward_pb2.HttpRequest]:
-            while (request := await outgoing.get()) is not None:
-                yield request
-
         reason = "apid closed the stream"
         try:
             stub = forward_pb2_grpc.ForwardStub(self._channel.channel())  # type: ignore[no-untyped-call]
-            call: Any = stub.HandleStream(requests(), metadata=self._channel.metadata)
-            async for response in call:
-                self._take(response)
-        except (grpc.RpcError, DaemonNotRunning) as error:
-            reason = str(error.details()) if isinstance(error, grpc.aio.AioRpcError) else str(error)
+            await exchange(stub.HandleStream(metadata=self._channel.metadata), outgoing.get, self._take)
+        except ConnectionError as error:
+            reason = str(error)
         finally:
             self._outgoing = None
             for future in self._waiting.values():
