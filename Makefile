@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 PROTOS := $(wildcard protos/lictor/v1/*.proto)
 PB     := lib/lictor/pb
 SEEDS  ?= 1-2000
+JOBS   ?= 2
 TESTS  ?= tests --ignore=tests/compat
 PREFIX ?= /usr
 INTERPRETER ?= /usr/bin/python3
@@ -49,8 +50,8 @@ compose-lab-down: ## end it and remove its data
 	@$(BIN)/python tools/compose_lab.py --down
 
 .PHONY: test
-test: build ## build and all tests but those of `make compat`
-	$(BIN)/python -m pytest $(TESTS)
+test: build ## build and all tests but those of `make compat`, JOBS files at a time
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 .PHONY: retest
 retest: build ## once more the tests that failed last time

@@ -15,7 +15,7 @@ import grpc.aio
 import msgspec
 
 from apid.core.dispatcher import Dispatcher
-from apid.core.errors import HttpError
+from apid.core.errors import CALL_PREFIX, HttpError
 from apid.core.message import HeaderList, Request, Response
 from apid.core.server_sent_events import decode_event, frames
 from lictor.pb.lictor.v1 import query_pb2
@@ -41,6 +41,10 @@ UNAVAILABLE_TEXTS = (
     "Remote DC has no server currently reachable",
     "leadership lost while committing log",
     "rpc error",
+    "i/o timeout",
+    "Stream removed",
+    "Socket closed",
+    "the server gave no answer",
     "timed out enqueuing operation",
     "the server ended the watch",
 )
@@ -65,6 +69,9 @@ def code_of(status: int, text: str) -> grpc.StatusCode:
 
 async def abort(context: Context[Any, Any], status: int, text: str) -> NoReturn:
     """Ends the call with what HTTP would have answered."""
+    # Which calls Consul would have made is of interest to those who compare with Consul's HTTP answers only.
+    while text.startswith(CALL_PREFIX):
+        text = text.removeprefix(CALL_PREFIX)
     await context.abort(code_of(status, text), text or WITHOUT_TEXT.get(status, f"status {status}"))
     raise AssertionError("abort always raises")
 
