@@ -49,8 +49,8 @@ def test_services_appear_change_and_disappear_without_a_reload(agent: Agent, pag
 
 def test_nodes_leader_and_members_are_shown(agent: Agent, page: Browser) -> None:
     page.open(f"http://{agent.http}/ui/bj/nodes")
-    text = page.wait_for("n1 passing")
-    assert f"leader 127.0.0.1:{agent.ports['server']}" in text
+    page.wait_for("n1 passing")
+    page.wait_for(f"leader 127.0.0.1:{agent.ports['server']}")
     page.open(f"http://{agent.http}/ui/bj/members")
     assert "n1.bj alive" in page.wait_for("n1 alive")
     page.wait_for("leader healthy")
