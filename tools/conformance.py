@@ -27,8 +27,8 @@ COUNTS = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 FILE_TIMEOUT_S = 300
 VOTE_TIMEOUT_S = 120
 """The third server becomes a voter after the stabilization time, on a busy machine later."""
-NOT_VIA = ("acl", "acl-fresh", "cli", "dns")
-"""Every agent would need the tokens; about a program and the DNS server of the asked node."""
+NOT_VIA = ("acl", "acl-fresh", "cli")
+"""Every agent would need the tokens; about a program."""
 PROMPT = {"performance": {"raft_multiplier": 1}, "retry_interval": "1s"}
 STABLE_SOON = {"autopilot": {"server_stabilization_time": "1s"}}
 """Servers vote sooner; `operator` shows the setting."""

@@ -58,6 +58,22 @@ def about_the_server(step: Step) -> None:
     step["expect"] = json.loads(json.dumps(step["expect"]).replace('"n1"', '"n2"'))
 
 
+def names_the_server(step: Step) -> None:
+    """The zone's name server is n2."""
+    step["expect"] = json.loads(json.dumps(step["expect"]).replace("n1.node.", "n2.node."))
+
+
+def names_all_servers(step: Step) -> None:
+    """The zone's name servers are n1, n2 and n3."""
+    dns = step["expect"]["dns"]
+    for place in ("answer", "authority", "additional"):
+        dns[place] = [
+            line.replace("n1.node.", f"{name}.node.")
+            for line in dns[place]
+            for name in (("n1", "n2", "n3") if "n1.node." in line else ("n1",))
+        ]
+
+
 def of_a_client_agent(*path: str | int) -> Edit:
     """The tags there are a client agent's."""
 
@@ -105,6 +121,7 @@ ALL_NODES: Mapping[StepName, tuple[Edit, ...]] = {
     ("configured", "service from configuration", 2): (among_others(),),
 }
 FOLLOWER: Mapping[StepName, tuple[Edit, ...]] = {
+    **{("dns", "negative answers", number): (names_all_servers,) for number in (8, 9, 11)},
     **ALL_NODES,
     ("agent", "self", 1): (
         absent("Member", "Tags", "bootstrap"),
@@ -152,6 +169,7 @@ CLIENT: Mapping[StepName, tuple[Edit, ...]] = {
     ("blocking", "consistency modes", 5): (about_the_server,),
     ("catalog", "datacenters and own node", 2): (becomes({}, "Services"),),
     ("catalog", "datacenters and own node", 3): (about_the_server,),
+    **{("dns", "negative answers", number): (names_the_server,) for number in (8, 9, 11)},
     ("health", "own node", 2): (about_the_server,),
     ("health", "own node", 4): (about_the_server,),
     ("operator", "raft configuration", 1): (about_the_server,),
