@@ -3,10 +3,8 @@
 The tests follow each other; the last ones take the servers away.
 """
 
-import json
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from itertools import permutations
@@ -18,10 +16,10 @@ import dns.query
 import dns.rcode
 import pytest
 
+from tests.faults.asking import MASTER, ask, made
 from tests.faults.cluster import leader_of, make_cluster, started
 from tools.agents import Agent, make_agent, wait_until
 
-MASTER = "6b1f0c3a-5d2e-4c77-9a10-2f8e4d7c9b01"
 TTL_S = 2
 TTLS = {f"{kind}_ttl": f"{TTL_S}s" for kind in ("token", "policy", "role")}
 RULES = """
@@ -34,30 +32,6 @@ NOT_FOUND = (403, "ACL not found")
 DENIED = (403, "Permission denied")
 
 pytestmark = pytest.mark.slow
-
-
-def ask(agent: Agent, method: str, path: str, token: str = MASTER, body: object = None) -> tuple[int, Any]:
-    """Status and body, decoded where it is JSON; of a refusal what is left without the calls on its way."""
-    data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-    headers = {"X-Consul-Token": token} if token else {}
-    request = urllib.request.Request(f"http://{agent.http}{path}", data=data, method=method, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            status, raw = answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            status, raw = error.code, error.read()
-    try:
-        return status, json.loads(raw)
-    except ValueError:
-        return status, raw.decode().replace("rpc error making call: ", "")
-
-
-def made(agent: Agent, path: str, **fields: Any) -> dict[str, Any]:
-    status, answer = ask(agent, "PUT", path, body=fields)
-    assert status == 200, answer
-    result: dict[str, Any] = answer
-    return result
 
 
 def token(agent: Agent, **fields: Any) -> tuple[str, str]:

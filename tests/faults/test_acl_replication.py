@@ -4,46 +4,20 @@ The tests follow each other; the last one takes the primary datacenter away.
 """
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.faults.asking import MASTER, ask, made
 from tools.agents import Agent, make_agent, wait_until
 
-MASTER = "6b1f0c3a-5d2e-4c77-9a10-2f8e4d7c9b01"
 WEAK, STRONG = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
 STATUS = "/v1/acl/replication"
 ZERO_TIME = "0001-01-01T00:00:00Z"
 
 pytestmark = pytest.mark.slow
-
-
-def ask(agent: Agent, method: str, path: str, token: str = MASTER, body: object = None) -> tuple[int, Any]:
-    """Status and body, decoded where it is JSON."""
-    data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-    headers = {"X-Consul-Token": token} if token else {}
-    request = urllib.request.Request(f"http://{agent.http}{path}", data=data, method=method, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            status, raw = answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            status, raw = error.code, error.read()
-    try:
-        return status, json.loads(raw)
-    except ValueError:
-        return status, raw.decode()
-
-
-def made(agent: Agent, path: str, **fields: Any) -> dict[str, Any]:
-    status, answer = ask(agent, "PUT", path, body=fields)
-    assert status == 200, answer
-    result: dict[str, Any] = answer
-    return result
 
 
 def names(agent: Agent, path: str, token: str = MASTER) -> set[str]:
